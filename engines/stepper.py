@@ -1,0 +1,102 @@
+"""From engines to segments: what the ACT loop steps, whichever runtime and topology is behind it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from engines.act import StepOutput
+from engines.bundle import BundleManifest, read_manifest
+from engines.onnx_runtime import OnnxRuntimeEngine
+from hrm.config import HRMConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from engines.onnx_runtime import RuntimeOptions
+    from engines.protocol import Array, Engine
+    from export.contract import Module
+
+
+class EngineStepper:
+    """A bundle's engines and initial carry; satisfies ``engines.act.Stepper``.
+
+    Args:
+        engines: {encoder, segment} or {encoder, executor, planner}.
+        carry: initial ``z_H`` and ``z_L`` [D], in the type of the engines' inputs.
+        config: sizes and cycles.
+        puzzle_table: [identifiers, E], where the encoder takes its row instead of the identifier.
+    """
+
+    def __init__(
+        self,
+        engines: Mapping[Module, Engine],
+        carry: tuple[Array, Array],
+        config: HRMConfig,
+        puzzle_table: Array | None = None,
+    ) -> None:
+        self._engines = engines
+        self._carry = carry
+        self._config = config
+        self._puzzle_table = puzzle_table
+        self._encoder_inputs = {spec.name for spec in engines["encoder"].inputs}
+
+    def encode(self, inputs: Array, puzzle_identifiers: Array) -> Array:
+        """Token ids int32 [B, S] and identifiers int32 [B] to input embeddings [B, T, D]."""
+        feeds = {"inputs": inputs}
+        if "puzzle_identifiers" in self._encoder_inputs:
+            feeds["puzzle_identifiers"] = puzzle_identifiers
+        if self._puzzle_table is not None:
+            feeds["puzzle_embedding"] = self._puzzle_table[puzzle_identifiers]
+        return self._engines["encoder"].run(feeds)["input_embeddings"]
+
+    def initial_carry(self, batch: int) -> tuple[Array, Array]:
+        """``z_H`` and ``z_L`` [B, T, D] before the first segment."""
+        shape = (batch, self._config.tokens, self._config.hidden_size)
+        z_H, z_L = (np.ascontiguousarray(np.broadcast_to(state, shape)) for state in self._carry)
+        return z_H, z_L
+
+    def step(self, z_H: Array, z_L: Array, input_embeddings: Array) -> StepOutput:
+        """One segment, in one engine call or in ``H_cycles * (L_cycles + 1)`` of them."""
+        if "segment" in self._engines:
+            feeds = {"z_H": z_H, "z_L": z_L, "input_embeddings": input_embeddings}
+            return _output(self._engines["segment"].run(feeds))
+        outputs: dict[str, Array] = {}
+        for _ in range(self._config.H_cycles):
+            for _ in range(self._config.L_cycles):
+                feeds = {"z_L": z_L, "z_H": z_H, "input_embeddings": input_embeddings}
+                z_L = self._engines["executor"].run(feeds)["z_L_out"]
+            outputs = self._engines["planner"].run({"z_H": z_H, "z_L": z_L})
+            z_H = outputs["z_H_out"]
+        return _output({**outputs, "z_L_out": z_L})
+
+
+def open_bundle(directory: Path, options: RuntimeOptions) -> tuple[BundleManifest, EngineStepper]:
+    """The bundle in ``directory``, its engines loaded.
+
+    Raises:
+        BundleError: not a bundle.
+        EngineError: the runtime refuses an engine.
+    """
+    manifest = read_manifest(directory)
+    return manifest, load_engines(directory, manifest, options)
+
+
+def load_engines(root: Path, manifest: BundleManifest, options: RuntimeOptions) -> EngineStepper:
+    """The engines of ``manifest``, whose files lie below ``root``.
+
+    Raises:
+        EngineError: the runtime refuses an engine.
+    """
+    engines = {engine.module: OnnxRuntimeEngine(root / engine.file, options) for engine in manifest.engines}
+    with np.load(root / manifest.carry.file, allow_pickle=False) as carry:
+        states = carry["z_H"], carry["z_L"]
+    stored = manifest.puzzle_table
+    table = None if stored is None else np.load(root / stored.file, mmap_mode="r", allow_pickle=False)
+    return EngineStepper(engines, states, HRMConfig.from_dict(manifest.architecture), table)
+
+
+def _output(values: Mapping[str, Array]) -> StepOutput:
+    return StepOutput(values["z_H_out"], values["z_L_out"], values["logits"], values["q_halt"], values["q_continue"])

@@ -1,0 +1,12 @@
+"""The command line: parse, call one function, print. Nothing heavy is imported before a command needs it."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Entry point of the `hrm-trt` command."""
+    from hrm_trt.cli.edge import run
+
+    sys.exit(run(sys.argv[1:]))

@@ -1,0 +1,223 @@
+"""The commands and their options, each a line away from the function that does the work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="hrm-trt",
+    help="From a Hierarchical Reasoning Model checkpoint to engines proven as accurate as PyTorch, served by Triton.",
+    epilog="`--debug` anywhere adds the stack trace to an error.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+Workdir = Annotated[
+    Path | None,
+    typer.Option(
+        "--workdir", envvar="HRM_TRT_WORKDIR", help="Where artefacts and bundles are kept.  [default: .hrm-trt]"
+    ),
+]
+ModelName = Annotated[
+    str | None,
+    typer.Option(
+        "--model", help="A bundle (name in the work directory, or path) or REPOSITORY/NAME.  [default: the demo's]"
+    ),
+]
+DatasetDir = Annotated[Path | None, typer.Option("--dataset", help="A data set in the official layout.")]
+PolicyName = Annotated[str, typer.Option("--policy", help="When a puzzle stops: fixed, adaptive or confidence.")]
+Threads = Annotated[int, typer.Option("--threads", min=0, help="Threads for the engine; 0 takes every core.")]
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    context: typer.Context,
+    show_version: Annotated[bool, typer.Option("--version", help="Show the version and leave.")] = False,
+) -> None:
+    del context
+    if show_version:
+        from hrm_trt import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def build(
+    recipe: Annotated[Path | None, typer.Argument(help="A recipe; without one, the bundled demo.")] = None,
+    checkpoint: Annotated[str | None, typer.Option(help="A directory, a file, or hf://repo@revision.")] = None,
+    dataset: DatasetDir = None,
+    target: Annotated[list[str] | None, typer.Option(help="cpu, sm_90, sm_100, sm_120. Repeatable.")] = None,
+    precision: Annotated[list[str] | None, typer.Option(help="fp32, fp16, … Repeatable.")] = None,
+    runtime: Annotated[str | None, typer.Option(help="What runs the engines.")] = None,
+    policy: Annotated[list[str] | None, typer.Option(help="A policy to gate beside fixed. Repeatable.")] = None,
+    until: Annotated[str, typer.Option(help="Stop after: load, export, build, validate or publish.")] = "publish",
+    publish: Annotated[Path | None, typer.Option(help="The Triton model repository that gets what passed.")] = None,
+    name: Annotated[str | None, typer.Option(help="The bundle's and the published models' name.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Gate on the first N test puzzles.")] = None,
+    threads: Annotated[int | None, typer.Option(min=0, help="Threads for engines; 0 takes every core.")] = None,
+    workdir: Workdir = None,
+    json: Json = False,
+) -> None:
+    """Take a checkpoint to gated, published bundles; finished stages are never run twice."""
+    from hrm_trt.cli.build import BuildOptions, build_command
+
+    options = BuildOptions(
+        recipe=recipe,
+        checkpoint=checkpoint,
+        dataset=dataset,
+        targets=target,
+        precisions=precision,
+        runtime=runtime,
+        policies=policy,
+        publish=publish,
+        name=name,
+        limit=limit,
+        threads=threads,
+    )
+    raise typer.Exit(build_command(options, until=until, workdir=workdir, json=json))
+
+
+@app.command()
+def evaluate(
+    checkpoint: Annotated[str | None, typer.Option(help="Evaluate PyTorch on this checkpoint.")] = None,
+    model: ModelName = None,
+    dataset: DatasetDir = None,
+    split: Annotated[str, typer.Option(help="The data set's split.")] = "test",
+    inputs: Annotated[Path | None, typer.Option(help="Puzzles without labels: an .npz with `inputs`.")] = None,
+    policy: PolicyName = "fixed",
+    threshold: Annotated[float, typer.Option(help="Mean probability at which `confidence` stops.")] = 0.95,
+    limit: Annotated[int | None, typer.Option(min=1, help="Use the first N puzzles.")] = None,
+    dtype: Annotated[str, typer.Option(help="What PyTorch computes in: float32 or bfloat16.")] = "float32",
+    batch: Annotated[int, typer.Option(min=1, help="Puzzles per engine call, at most.")] = 64,
+    threads: Threads = 0,
+    save_outputs: Annotated[Path | None, typer.Option(help="Write every segment's outputs to this .npz.")] = None,
+    workdir: Workdir = None,
+    json: Json = False,
+) -> None:
+    """Measure exact accuracy and the other official metrics of a checkpoint or a bundle."""
+    from hrm_trt.cli.evaluate import EvaluateOptions, evaluate_command
+
+    options = EvaluateOptions(
+        checkpoint=checkpoint,
+        model=model,
+        dataset=dataset,
+        split=split,
+        inputs=inputs,
+        policy=policy,
+        threshold=threshold,
+        limit=limit,
+        dtype=dtype,
+        batch=batch,
+        threads=threads,
+        save_outputs=save_outputs,
+        workdir=workdir,
+    )
+    evaluate_command(options, json=json)
+
+
+@app.command()
+def solve(
+    puzzle: Annotated[str | None, typer.Argument(help="Cells as one string (`.` or 0 blank), a file, or -.")] = None,
+    example: Annotated[int | None, typer.Option(min=0, help="Take this puzzle of the model's test set.")] = None,
+    model: ModelName = None,
+    dataset: DatasetDir = None,
+    policy: PolicyName = "adaptive",
+    png: Annotated[Path | None, typer.Option(help="Draw the puzzle and its answer into this PNG.")] = None,
+    threads: Threads = 0,
+    workdir: Workdir = None,
+    json: Json = False,
+) -> None:
+    """Solve a puzzle and watch it being solved, segment by segment."""
+    from hrm_trt.cli.solve import SolveOptions, solve_command
+
+    options = SolveOptions(
+        puzzle=puzzle,
+        example=example,
+        model=model,
+        dataset=dataset,
+        policy=policy,
+        png=png,
+        threads=threads,
+        workdir=workdir,
+    )
+    solve_command(options, json=json)
+
+
+@app.command()
+def publish(
+    bundles: Annotated[
+        list[str], typer.Argument(help="Bundles of one checkpoint: names in the work directory, or paths.")
+    ],
+    repository: Annotated[Path, typer.Option(help="The Triton model repository.")],
+    name: Annotated[str | None, typer.Option(help="The published models' name.")] = None,
+    keep: Annotated[int, typer.Option(min=1, help="Versions to keep.")] = 3,
+    allow_ungated: Annotated[
+        bool, typer.Option("--allow-ungated", help="Publish without a passing gate; the manifest will say so.")
+    ] = False,
+    workdir: Workdir = None,
+    json: Json = False,
+) -> None:
+    """Publish bundles that passed their gate to a Triton model repository."""
+    from hrm_trt.cli.publish import publish_command
+
+    publish_command(bundles, repository, name=name, keep=keep, allow_ungated=allow_ungated, workdir=workdir, json=json)
+
+
+@app.command()
+def preflight(
+    repository: Annotated[Path, typer.Argument(help="A Triton model repository.")],
+    json: Json = False,
+) -> None:
+    """Check a model repository for what a server would refuse."""
+    from hrm_trt.cli.publish import preflight_command
+
+    raise typer.Exit(preflight_command(repository, json=json))
+
+
+@app.command()
+def inspect(
+    what: Annotated[str, typer.Argument(help="A checkpoint, graph, engine, bundle or published model.")],
+    workdir: Workdir = None,
+    json: Json = False,
+) -> None:
+    """Show what is in a checkpoint, graph, engine, bundle or published model."""
+    from hrm_trt.cli.inspect import inspect_command
+
+    inspect_command(what, workdir=workdir, json=json)
+
+
+@app.command()
+def convert(
+    checkpoint: Annotated[str, typer.Argument(help="An official checkpoint: directory, file or hf://repo@revision.")],
+    output: Annotated[Path, typer.Argument(help="The safetensors file to write.")],
+    dataset: DatasetDir = None,
+    json: Json = False,
+) -> None:
+    """Convert an official checkpoint to safetensors, sizes and settings inside."""
+    from hrm_trt.cli.convert import convert_command
+
+    convert_command(checkpoint, output, dataset=dataset, json=json)
+
+
+@app.command()
+def doctor(json: Json = False) -> None:
+    """Say what this machine can build and run, what is missing, and how to get it."""
+    from hrm_trt.cli.doctor import doctor_command
+
+    doctor_command(json=json)
+
+
+@app.command()
+def schema() -> None:
+    """Print the recipe's JSON Schema, for editors."""
+    from hrm_trt.cli.console import print_json
+    from hrm_trt.pipeline.recipe import Recipe
+
+    print_json(Recipe.model_json_schema())

@@ -1,0 +1,88 @@
+"""What a build came to, as tables for people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.markup import escape
+from rich.table import Table
+
+from hrm_trt.cli.console import results
+
+if TYPE_CHECKING:
+    from engines.bundle import GateRecord
+    from hrm_trt.pipeline.result import BuildResult, EngineRow
+
+_COLOURS = {"pass": "green", "fail": "red", "inconclusive": "yellow"}
+_STATUS_COLOURS = {"built": "green", "cached": "green", "failed": "red"}
+
+
+def show(result: BuildResult) -> None:
+    """Print engines, verdicts, where things are, and the command to try next."""
+    if result.engines:
+        results.print(_engines(result.engines))
+    if result.gates:
+        results.print(gates_table(result.gates))
+    for gate in result.gates:
+        if gate.verdict != "pass":
+            results.print(
+                f"[{_COLOURS[gate.verdict]}]{gate.verdict}[/] {escape(f'{gate.bundle}, {gate.policy}: {gate.reason}')}"
+            )
+    for row in result.published:
+        policies = ", ".join(row.policies) or "none"
+        results.print(f"published [bold]{escape(row.name)}[/] version {row.version} (policies: {policies})")
+        results.print(f"  repository  {escape(row.repository)}")
+    if result.report is not None:
+        results.print(f"  report      {escape(str(result.report / 'report.html'))}")
+    if result.bundles:
+        model = next(iter(result.bundles))
+        results.print(f"try next: [bold]hrm-trt solve --model {escape(model)} --example 7[/]")
+
+
+def _engines(rows: list[EngineRow]) -> Table:
+    table = Table(title="Engines", title_justify="left", box=box.SIMPLE_HEAD)
+    for name in ("module", "target", "precision", "runtime", "status"):
+        table.add_column(name)
+    table.add_column("size", justify="right")
+    table.add_column("build time", justify="right")
+    for row in rows:
+        table.add_row(
+            row.module,
+            row.target,
+            row.precision,
+            row.runtime or "–",
+            f"[{_STATUS_COLOURS.get(row.status, 'yellow')}]{row.status}[/]",
+            "–" if row.bytes is None else f"{row.bytes / 1e6:.2f} MB",
+            "–" if row.seconds is None else f"{row.seconds:.2f} s",
+        )
+    for reason in dict.fromkeys(row.reason for row in rows if row.reason):
+        table.caption = f"{table.caption}\n{escape(reason)}" if table.caption else escape(reason)
+    return table
+
+
+def gates_table(gates: list[GateRecord]) -> Table:
+    """Verdicts, one a row."""
+    table = Table(
+        title="Accuracy gate (exact accuracy, against PyTorch float32)", title_justify="left", box=box.SIMPLE_HEAD
+    )
+    for name in ("bundle", "policy"):
+        table.add_column(name)
+    for name in ("PyTorch", "engine", "lost", "won", "puzzles", "mean depth", "loss at most", "allowed"):
+        table.add_column(name, justify="right")
+    table.add_column("verdict")
+    for gate in gates:
+        table.add_row(
+            escape(gate.bundle),
+            gate.policy,
+            f"{gate.baseline_exact:.2%}",
+            f"{gate.engine_exact:.2%}",
+            str(gate.flips_lost),
+            str(gate.flips_won),
+            str(gate.n),
+            f"{gate.mean_depth:.2f}",
+            f"{gate.upper_bound:.2%}",
+            f"{gate.tolerance:.2%}",
+            f"[{_COLOURS[gate.verdict]}]{gate.verdict}[/]",
+        )
+    return table

@@ -1,0 +1,20 @@
+"""Where text goes: results to stdout, and people's text, progress and logs to stderr. Both honour NO_COLOR."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+from rich.console import Console
+
+people = Console(stderr=True, soft_wrap=True)
+"""Messages and progress, on stderr."""
+
+results = Console(soft_wrap=True)
+"""What a command was asked for, on stdout."""
+
+
+def print_json(document: Any) -> None:
+    """Write exactly one JSON document to stdout."""
+    sys.stdout.write(json.dumps(document, indent=2) + "\n")

@@ -1,0 +1,97 @@
+"""A build as a person sees it while it runs: a line per finished stage, a bar or a spinner for the one at work."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Self
+
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+from hrm_trt.cli.console import people
+from hrm_trt.pipeline.events import Event, Finished, Noted, Progressed, Started
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import TracebackType
+
+    from rich.progress import TaskID
+
+
+class BuildView:
+    """Shows a build's events on stderr; says nothing where that is not a terminal."""
+
+    def __init__(self) -> None:
+        self._progress = Progress(*_columns(), console=people, transient=True, disable=not people.is_terminal)
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def __call__(self, event: Event) -> None:
+        """Show one event."""
+        if not people.is_terminal:
+            return
+        match event:
+            case Started():
+                self._begin(event)
+            case Progressed():
+                self._advance(event)
+            case Finished():
+                self._end(event)
+            case Noted():
+                self._progress.console.print(f"  [dim]{escape(event.text)}[/]")
+
+    def _begin(self, event: Started) -> None:
+        self._clear()
+        self._task = self._progress.add_task(_label(event.stage, event.subject), total=None)
+
+    def _advance(self, event: Progressed) -> None:
+        if self._task is not None:
+            self._progress.update(self._task, completed=event.done, total=event.total)
+
+    def _end(self, event: Finished) -> None:
+        self._clear()
+        spent = "[dim]already done[/]" if event.cached else f"{event.seconds:.1f} s"
+        self._progress.console.print(f"[green]✓[/] {_label(event.stage, event.subject)}  {spent}")
+
+    def _clear(self) -> None:
+        if self._task is not None:
+            self._progress.remove_task(self._task)
+            self._task = None
+
+
+@contextmanager
+def puzzle_bar(label: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on stderr that is told puzzles done and puzzles in all; nothing where stderr is not a terminal."""
+    with Progress(*_columns(), console=people, transient=True, disable=not people.is_terminal) as bar:
+        task = bar.add_task(escape(label), total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _columns() -> tuple[ProgressColumn, ...]:
+    return (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+
+
+def _label(stage: str, subject: str) -> str:
+    return f"{stage:<9} {escape(subject):<44}"

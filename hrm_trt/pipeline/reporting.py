@@ -1,0 +1,132 @@
+"""The report of a build's gates: a page for people and JUnit XML for pipelines."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from hrm_trt.pipeline import machine
+from hrm_trt.pipeline.judging import ANSWERS, baseline
+from hrm_trt.pipeline.store import Step
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from engines.bundle import BundleManifest
+    from hrm_trt.pipeline.judging import Judged, Trial
+    from hrm_trt.pipeline.store import Artefact
+    from validation.evaluate import Evaluation
+    from validation.report.content import BundleResult, EngineRow, PolicyResult, Report
+
+PAGE = "report.html"
+JUNIT = "junit.xml"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a report is about."""
+
+    name: str
+    origin: Mapping[str, Any]
+    judged: tuple[Judged, ...]
+    build_seconds: Mapping[str, float]
+    """Seconds that each engine took to build, by its digest."""
+
+
+def make_report(trial: Trial, subject: Subject) -> Artefact:
+    """The report; made again only when a verdict, an engine or its origin has changed."""
+
+    def work(home: Path) -> Any:
+        from validation.junit import GateCase, write_junit
+        from validation.report.render import write_report
+
+        write_report(home / PAGE, _report(trial, subject))
+        cases = [GateCase(one.manifest.name, one.record.policy, one.verdict, one.seconds) for one in subject.judged]
+        write_junit(home / JUNIT, cases)
+
+    step = Step(
+        "report",
+        subject.name,
+        inputs={
+            "gates": [one.digest for one in subject.judged],
+            "records": [one.record.model_dump(mode="json") for one in subject.judged],
+            "origin": dict(subject.origin),
+        },
+        code=("validation", "hrm.data", "hrm_trt.pipeline.reporting"),
+        libraries=("matplotlib", "jinja2", "junitparser"),
+    )
+    return trial.store.make(step, work)
+
+
+def _report(trial: Trial, subject: Subject) -> Report:
+    from hrm.data.tasks import task_of
+    from validation.evaluate import load_evaluation
+    from validation.report.content import Report
+
+    reference = load_evaluation(baseline(trial).path / ANSWERS)
+    checkpoint, dataset = subject.origin["checkpoint"], subject.origin["dataset"]
+    architecture = checkpoint["architecture"]
+    groups = groupby(subject.judged, key=lambda one: one.manifest.name)
+    return Report(
+        name=subject.name,
+        created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        checkpoint=f"{checkpoint['name']} ({checkpoint['parameters']:,} parameters)",
+        dataset=f"{dataset['path']}, {dataset['split']} split, {len(trial.puzzles):,} puzzles",
+        machine=f"{machine.processor()}, {platform.system()} {platform.release()}",
+        task=task_of(architecture["vocab_size"], architecture["seq_len"]),
+        baseline_by_segment=reference.exact_by_segment or (),
+        bundles=tuple(_bundle(trial, subject, reference, tuple(group)) for _, group in groups),
+        versions=tuple(subject.origin["versions"].items()),
+        digests=(("checkpoint", checkpoint["sha256"]), ("data set", dataset["sha256"])),
+    )
+
+
+def _bundle(trial: Trial, subject: Subject, reference: Evaluation, judged: tuple[Judged, ...]) -> BundleResult:
+    from validation.report.content import BundleResult
+
+    manifest = judged[0].manifest
+    return BundleResult(
+        model=manifest.name,
+        target=manifest.target,
+        precision=manifest.precision,
+        runtime=manifest.runtime,
+        evidence=judged[0].record.evidence,
+        engines=_engines(manifest, subject.build_seconds),
+        policies=tuple(_policy(trial, reference, one) for one in judged),
+    )
+
+
+def _engines(manifest: BundleManifest, seconds: Mapping[str, float]) -> tuple[EngineRow, ...]:
+    from validation.report.content import EngineRow
+
+    return tuple(
+        EngineRow(
+            module=engine.module,
+            precision=engine.precision,
+            runtime=manifest.runtime,
+            file=engine.file,
+            bytes=engine.bytes,
+            sha256=engine.sha256,
+            seconds=seconds[engine.sha256],
+        )
+        for engine in manifest.engines
+    )
+
+
+def _policy(trial: Trial, reference: Evaluation, judged: Judged) -> PolicyResult:
+    from validation.evaluate import load_evaluation
+    from validation.report.content import policy_result
+
+    return policy_result(
+        trial.policy(judged.record.policy),
+        judged.verdict,
+        judged.checks,
+        trial.puzzles,
+        reference,
+        load_evaluation(judged.answers.path / ANSWERS),
+        judged.seconds,
+    )

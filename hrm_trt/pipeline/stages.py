@@ -1,0 +1,108 @@
+"""From a checkpoint to engines: each function gives the store one step and the work that makes its artefact."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from hrm_trt.pipeline.events import Noted, Started
+from hrm_trt.pipeline.store import Step
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from engines.targets import RuntimeName
+    from export.contract import Module, Variant
+    from hrm.checkpoint import Located
+    from hrm.network import HRM
+    from hrm_trt.pipeline.store import Artefact, Store
+
+WEIGHTS = "model.safetensors"
+_NETWORK_CODE = ("hrm.config", "hrm.network", "hrm.checkpoint")
+
+
+def load(store: Store, located: Located, dataset: Path | None, split: str) -> Artefact:
+    """The checkpoint, checked and written as safetensors; value: its architecture and how attention is computed."""
+    from hrm.data.dataset import read_info
+
+    def work(home: Path) -> Any:
+        from hrm.checkpoint.loading import load as read
+        from hrm.checkpoint.native import save
+        from hrm.network import ATTENTION
+
+        checkpoint = read(located, dataset)
+        save(checkpoint.config, checkpoint.tensors, home / WEIGHTS)
+        store.emit(Noted(f"attention: FlashAttention is replaced by {ATTENTION}"))
+        parameters = sum(tensor.numel() for tensor in checkpoint.tensors.values())
+        return {"architecture": checkpoint.config.to_dict(), "attention": ATTENTION, "parameters": parameters}
+
+    info = None if dataset is None else asdict(read_info(dataset, split))
+    step = Step(
+        "load",
+        located.name,
+        inputs={"checkpoint": located.digest(), "dataset": info},
+        code=(*_NETWORK_CODE, "hrm.data.layout"),
+        libraries=("torch", "safetensors"),
+    )
+    return store.make(step, work)
+
+
+def open_network(loaded: Artefact) -> HRM:
+    """The network of a loaded checkpoint, in float32."""
+    from hrm.checkpoint import locate
+    from hrm.checkpoint.loading import load as read
+    from hrm.checkpoint.loading import network
+
+    return network(read(locate(loaded.path / WEIGHTS)))
+
+
+def export(store: Store, loaded: Artefact, variant: Variant) -> Artefact:
+    """The four graphs of one variant, their initial carry, and their parity with PyTorch as the value."""
+
+    subject = f"{variant} graphs"
+
+    def progress(part: str) -> None:
+        store.emit(Started("export", f"{subject}: {part}"))
+
+    def work(home: Path) -> Any:
+        from export.stage import write_export
+
+        network = open_network(loaded)
+        return write_export(home, network, variant, source_digest=loaded.digest, progress=progress)
+
+    step = Step(
+        "export",
+        subject,
+        inputs={"checkpoint": loaded.digest, "variant": variant},
+        code=(*_NETWORK_CODE, "export"),
+        libraries=("torch", "onnx", "onnxscript", "onnxruntime"),
+    )
+    return store.make(step, work)
+
+
+def build(store: Store, graphs: Artefact, module: Module, runtime: RuntimeName, label: str) -> Artefact:
+    """One engine."""
+    name = f"{module}.onnx"
+    builder = _BUILDERS[runtime]
+
+    def work(home: Path) -> Any:
+        builder(graphs.path / name, home / name)
+
+    step = Step(
+        "build",
+        f"{module} {label}",
+        inputs={"graph": graphs.manifest.files[name].sha256, "runtime": runtime},
+        code=("engines.onnx_runtime",),
+        libraries=("onnxruntime",),
+    )
+    return store.make(step, work)
+
+
+def _build_onnxruntime(graph: Path, engine: Path) -> None:
+    from engines.onnx_runtime import build as optimise
+
+    optimise(graph, engine)
+
+
+_BUILDERS: dict[RuntimeName, Callable[[Path, Path], None]] = {"onnxruntime": _build_onnxruntime}
