@@ -1,0 +1,53 @@
+"""What an engine takes and gives, read from its file: a machine that publishes needs no runtime."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from export.contract import Signature, TensorSpec
+from hrm.errors import EngineError, missing_package
+from triton_models.config import DATA_TYPES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+
+def engine_specs(path: Path) -> Signature:
+    """The inputs and outputs of the ONNX graph in ``path``.
+
+    Raises:
+        EngineError: the file is no ONNX graph, or has a tensor of a type that Triton's backends don't take.
+        MissingError: onnx is not installed.
+    """
+    try:
+        import onnx
+        from google.protobuf.message import DecodeError
+    except ImportError as error:
+        raise missing_package("onnx", "onnx", "reading an engine's inputs and outputs") from error
+    try:
+        graph = onnx.load(path, load_external_data=False).graph
+    except (DecodeError, OSError) as error:
+        raise EngineError(
+            f"{path} is not an ONNX graph", why=str(error), hint="build the bundle again and publish that"
+        ) from error
+    weights = {tensor.name for tensor in graph.initializer}
+    return Signature(_specs(value for value in graph.input if value.name not in weights), _specs(graph.output))
+
+
+def _specs(values: Iterable[Any]) -> tuple[TensorSpec, ...]:
+    from onnx import helper
+
+    specs = []
+    for value in values:
+        tensor = value.type.tensor_type
+        dtype = helper.tensor_dtype_to_np_dtype(tensor.elem_type).name
+        if dtype not in DATA_TYPES:
+            raise EngineError(
+                f"the engine's tensor {value.name!r} is {dtype}",
+                why=f"Triton's backends and clients take {', '.join(DATA_TYPES)}",
+                hint="export the graph with another type at its border",
+            )
+        shape = tuple(dim.dim_value if dim.HasField("dim_value") else dim.dim_param for dim in tensor.shape.dim)
+        specs.append(TensorSpec(value.name, dtype, shape))
+    return tuple(specs)
