@@ -86,7 +86,8 @@ class Answers:
 def confidence(logits: Array) -> npt.NDArray[np.float32]:
     """Mean over the sequence of the largest softmax probability: logits [B, S, V] to [B]."""
     wide = logits.astype(np.float32)
-    exponentials = np.exp(wide - wide.max(axis=-1, keepdims=True))
+    with np.errstate(invalid="ignore"):  # infinite logits give NaN here, and `Answers.finite` tells of them
+        exponentials = np.exp(wide - wide.max(axis=-1, keepdims=True))
     return np.asarray((1.0 / exponentials.sum(axis=-1)).mean(axis=-1), dtype=np.float32)
 
 

@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import ValidationError
 
 from engines.act import PolicyName
-from export.contract import CARRY as CARRY
-from export.contract import PUZZLE_TABLE as PUZZLE_TABLE
 from export.contract import Module
 from hrm.documents import Document
 from hrm.errors import BundleError

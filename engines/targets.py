@@ -37,7 +37,7 @@ _GPU_IMPOSSIBLE: dict[PrecisionName, str] = {
 TARGETS: dict[TargetName, Target] = {
     "cpu": Target(
         name="cpu",
-        device="any x86-64 or Arm CPU",
+        device="x86-64 or Arm",
         default="fp32",
         variants={"fp32": "fp32", "fp16": "fp16"},
         runtime="onnxruntime",
@@ -45,14 +45,14 @@ TARGETS: dict[TargetName, Target] = {
     ),
     "sm_90": Target(
         name="sm_90",
-        device="NVIDIA Hopper (H100, H200)",
+        device="Hopper: H100, H200",
         default="fp16",
         variants=_GPU_VARIANTS,
         runtime=None,
         impossible={**_GPU_IMPOSSIBLE, "nvfp4": "Hopper has no FP4 tensor cores; SM_100 and SM_120 have"},
     ),
-    "sm_100": Target("sm_100", "NVIDIA Blackwell (B200)", "fp16", _GPU_VARIANTS, None, _GPU_IMPOSSIBLE),
-    "sm_120": Target("sm_120", "NVIDIA Blackwell (RTX 50, RTX PRO)", "fp16", _GPU_VARIANTS, None, _GPU_IMPOSSIBLE),
+    "sm_100": Target("sm_100", "Blackwell: B200", "fp16", _GPU_VARIANTS, None, _GPU_IMPOSSIBLE),
+    "sm_120": Target("sm_120", "Blackwell: RTX 50, RTX PRO", "fp16", _GPU_VARIANTS, None, _GPU_IMPOSSIBLE),
 }
 PRECISIONS: tuple[PrecisionName, ...] = get_args(PrecisionName)
 
@@ -68,7 +68,7 @@ def refusal(target: TargetName, precision: PrecisionName, *, graphs_only: bool =
     if precision in kind.impossible:
         return kind.impossible[precision]
     if precision not in kind.variants:
-        return f"this version of hrm-trt does not quantise, so it has no {precision} graphs"
+        return "this version of hrm-trt does not quantise"
     if kind.runtime is None and not graphs_only:
-        return f"this version of hrm-trt exports the graphs for {target} and has no TensorRT builder yet"
+        return f"this version of hrm-trt exports graphs for {target} (--until export) and has no TensorRT builder yet"
     return None

@@ -1,22 +1,16 @@
-"""What a graph says about itself: a JSON document under one key of the ONNX file's ``metadata_props``.
-
-Needs no onnx to be read, and skips the weights.
-"""
+"""What a graph says about itself: a JSON document under one key of the ONNX model's ``metadata_props``."""
 
 from __future__ import annotations
 
-import io
-import os
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import ValidationError
 
 from export.contract import LOWERINGS, Module, Signature, TensorSpec, Variant
 from hrm.documents import Document
-from hrm.errors import BundleError
+from hrm.errors import BundleError, missing_package
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
     from pathlib import Path
 
     from onnx import ModelProto
@@ -25,11 +19,6 @@ if TYPE_CHECKING:
 
 PRODUCER = "hrm-trt"
 KEY = "hrm_trt"
-
-# Protocol buffers on the wire, and the fields of onnx.proto that are read here.
-_VARINT, _LENGTH_DELIMITED = 0, 2
-_METADATA_PROPS = 14
-_ENTRY_KEY, _ENTRY_VALUE = 1, 2
 
 
 class GraphMetadata(Document):
@@ -70,18 +59,36 @@ def stamp(model: ModelProto, metadata: GraphMetadata) -> None:
     model.metadata_props.add(key=KEY, value=metadata.model_dump_json())
 
 
+def read_graph(path: Path) -> ModelProto:
+    """The ONNX model in ``path``.
+
+    Raises:
+        BundleError: it cannot be read, or is not ONNX.
+        MissingError: onnx is not installed.
+    """
+    try:
+        import onnx
+        from google.protobuf.message import DecodeError
+    except ImportError as error:
+        raise missing_package("onnx", "onnx", "reading graphs") from error
+    try:
+        return onnx.load(path, load_external_data=False)
+    except OSError as error:
+        raise _not_ours(path, error.strerror or str(error)) from error
+    except DecodeError as error:
+        raise _not_ours(path, "it is not ONNX, or is cut short") from error
+
+
 def read_metadata(path: Path) -> GraphMetadata:
-    """What the ONNX file at ``path`` says about itself; reads past its weights.
+    """What the ONNX file at ``path`` says about itself.
 
     Raises:
         BundleError: it cannot be read, or hrm-trt did not write it.
+        MissingError: onnx is not installed.
     """
+    document = next((entry.value for entry in read_graph(path).metadata_props if entry.key == KEY), "")
     try:
-        with path.open("rb") as file:
-            document = _document(file)
         return GraphMetadata.model_validate_json(document)
-    except OSError as error:
-        raise _not_ours(path, error.strerror or str(error)) from error
     except ValidationError as error:
         raise _not_ours(path, "its metadata is missing or of another format") from error
 
@@ -90,39 +97,3 @@ def _not_ours(path: Path, why: str) -> BundleError:
     return BundleError(
         f"{path} is not a graph of hrm-trt", why=why, hint="`hrm-trt build --until export` writes the graphs"
     )
-
-
-def _document(file: BinaryIO) -> bytes:
-    """The JSON text under our key, or nothing."""
-    for _, entry in _fields(file, {_METADATA_PROPS}):
-        pair = dict(_fields(io.BytesIO(entry), {_ENTRY_KEY, _ENTRY_VALUE}))
-        if pair.get(_ENTRY_KEY) == KEY.encode():
-            return pair.get(_ENTRY_VALUE, b"")
-    return b""
-
-
-def _fields(file: BinaryIO, wanted: Collection[int]) -> Iterator[tuple[int, bytes]]:
-    """The ``wanted`` length-delimited fields of a protocol buffer; ends early at what is not one."""
-    end = file.seek(0, os.SEEK_END)
-    file.seek(0)
-    while (tag := _varint(file)) is not None:
-        number, kind = tag >> 3, tag & 7
-        value = _varint(file)
-        if kind == _VARINT:
-            continue
-        if kind != _LENGTH_DELIMITED or value is None or value > end - file.tell():
-            return
-        if number in wanted:
-            yield number, file.read(value)
-        else:
-            file.seek(value, os.SEEK_CUR)
-
-
-def _varint(file: BinaryIO) -> int | None:
-    value = shift = 0
-    while byte := file.read(1):
-        value |= (byte[0] & 0x7F) << shift
-        if byte[0] < 0x80:
-            return value
-        shift += 7
-    return None

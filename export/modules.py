@@ -8,8 +8,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
-import torch.nn.functional as F  # noqa: N812  (PyTorch's own name for it)
-
 from hrm.network import HRM
 
 if TYPE_CHECKING:
@@ -35,8 +33,7 @@ class IdentifierEncoder(HRM):
 
     def forward(self, inputs: Tensor, puzzle_identifiers: Tensor) -> Tensor:
         """Token ids [B, S] and identifiers [B] to input embeddings [B, T, D]."""
-        # Not `encode`: its indexing becomes GatherND, which takes no int32; an embedding becomes Gather, which does.
-        return self.embed(inputs, F.embedding(puzzle_identifiers, self.get_buffer(_PUZZLE_TABLE)))
+        return self.encode(inputs, puzzle_identifiers)
 
 
 class RowEncoder(HRM):

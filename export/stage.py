@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from export.contract import CARRY, LOWERINGS, PUZZLE_TABLE, puzzle_input
+from export.contract import CARRY, LOWERINGS, PUZZLE_TABLE, PUZZLE_TABLE_LIMIT, puzzle_input
 from export.graphs import export_graphs, write_graph
 from export.parity import check_parity
 
@@ -20,7 +20,13 @@ if TYPE_CHECKING:
 
 
 def write_export(
-    directory: Path, network: HRM, variant: Variant, *, source_digest: str, progress: Callable[[str], None]
+    directory: Path,
+    network: HRM,
+    variant: Variant,
+    *,
+    source_digest: str,
+    progress: Callable[[str], None],
+    table_limit: int = PUZZLE_TABLE_LIMIT,
 ) -> list[dict[str, Any]]:
     """Export ``network``, compare every graph with it, and write all files; returns the comparison's rows.
 
@@ -30,12 +36,13 @@ def write_export(
         variant: how the graphs are written.
         source_digest: the checkpoint's, kept in the graphs' metadata.
         progress: called with the name of each piece of work before it begins.
+        table_limit: bytes of the puzzle table above which it lies beside the graphs.
 
     Raises:
         ExportError: a graph cannot be made, or does not compute what the network computes.
         StorageError: the disk is full or failing.
     """
-    graphs = export_graphs(network, variant, source_digest=source_digest, progress=progress)
+    graphs = export_graphs(network, variant, source_digest=source_digest, progress=progress, table_limit=table_limit)
     progress("parity with PyTorch")
     rows = check_parity(network, graphs, variant)
     for module, model in graphs.items():
@@ -43,6 +50,6 @@ def write_export(
     dtype = np.dtype(LOWERINGS[variant].dtype)
     states = {"z_H": network.H_init, "z_L": network.L_init}
     np.savez(directory / CARRY, **{name: state.numpy().astype(dtype) for name, state in states.items()})  # type: ignore[arg-type]
-    if network.puzzle_emb is not None and puzzle_input(network.config) == "puzzle_embedding":
+    if network.puzzle_emb is not None and puzzle_input(network.config, table_limit) == "puzzle_embedding":
         np.save(directory / PUZZLE_TABLE, network.puzzle_emb.weights.numpy().astype(dtype))
     return [asdict(row) for row in rows]

@@ -10,10 +10,12 @@ from hrm.errors import CheckpointError
 
 DTypeName = Literal["float32", "bfloat16", "float16"]
 _MULTIPLE = 256
-_POSITIVE = (
-    "vocab_size", "seq_len", "hidden_size", "num_heads", "H_layers", "L_layers", "H_cycles", "L_cycles",
-    "halt_max_steps",
+_COUNTS = (
+    "vocab_size", "seq_len", "num_puzzle_identifiers", "hidden_size", "num_heads", "H_layers", "L_layers", "H_cycles",
+    "L_cycles", "halt_max_steps", "puzzle_emb_ndim",
 )  # fmt: skip
+_MAY_BE_ZERO = ("num_puzzle_identifiers", "puzzle_emb_ndim")
+_MEASURES = ("expansion", "rope_theta", "rms_norm_eps")
 
 
 def _require(condition: bool, why: str) -> None:
@@ -47,10 +49,14 @@ class HRMConfig:
     forward_dtype: str = "bfloat16"
 
     def __post_init__(self) -> None:
-        sizes = {name: getattr(self, name) for name in _POSITIVE}
-        for name, value in sizes.items():
-            _require(isinstance(value, int) and value > 0, f"{name} is {value!r}, not a positive whole number")
-        _require(self.puzzle_emb_ndim >= 0, f"puzzle_emb_ndim is {self.puzzle_emb_ndim}")
+        for name in _COUNTS:
+            least = 0 if name in _MAY_BE_ZERO else 1
+            value = getattr(self, name)
+            whole = isinstance(value, int) and not isinstance(value, bool)
+            _require(whole and value >= least, f"{name} is {value!r}, not a whole number of {least} or more")
+        for name in _MEASURES:
+            value = getattr(self, name)
+            _require(isinstance(value, int | float) and 0 < value < math.inf, f"{name} is {value!r}, not above zero")
         _require(self.hidden_size % self.num_heads == 0, f"hidden_size {self.hidden_size} / {self.num_heads} heads")
         _require(self.head_dim % 2 == 0, f"a head has {self.head_dim} dimensions, and RoPE turns pairs of them")
         _require(self.pos_encodings in ("rope", "learned"), f"pos_encodings is {self.pos_encodings!r}")

@@ -176,7 +176,7 @@ class HRM(nn.Module):
         """Token ids [B, S] and puzzle identifiers [B] to input embeddings [B, T, D]; once per request."""
         if self.puzzle_emb is None:
             return self.embed(inputs, None)
-        return self.embed(inputs, self.puzzle_emb.weights[puzzle_identifiers])
+        return self.embed(inputs, F.embedding(puzzle_identifiers, self.puzzle_emb.weights))
 
     def embed(self, inputs: Tensor, puzzle_embedding: Tensor | None) -> Tensor:
         """``encode`` with the puzzle's row [B, E] already looked up."""

@@ -1,6 +1,10 @@
 """What several folders of tests share: the sample checkpoint, and the demo built once."""
 
+import os
 from pathlib import Path
+
+# Before torch is loaded, here and in every child: its threads spin, and on busy cores they wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 

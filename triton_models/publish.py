@@ -32,6 +32,8 @@ class Published:
     models: tuple[str, ...]
     policies: tuple[str, ...]
     gated: bool
+    new: bool
+    """False where the newest version was this already."""
 
 
 def publish(
@@ -62,7 +64,8 @@ def publish(
     with claimed(repository, name, release.models), scratch_directory(repository, name) as scratch:
         clear_leftovers(repository, name, scratch)
         versions = read_versions(repository, name)
-        if versions and _is_published(release, repository, versions[-1]):
+        new = not (versions and _is_published(release, repository, versions[-1]))
+        if not new:
             version = versions[-1]
         else:
             version = release.numbered(versions[-1].version + 1 if versions else 1)
@@ -71,7 +74,7 @@ def publish(
             put_in_place(scratch / "new", repository, version)
         settle(repository, name, keep, scratch)
     models = tuple(model.name for model in version.models)
-    return Published(repository, name, version.version, models, version.policies, version.gated)
+    return Published(repository, name, version.version, models, version.policies, version.gated, new)
 
 
 def _is_published(release: Release, repository: Path, newest: VersionManifest) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from export.contract import Signature, TensorSpec
-from hrm.errors import EngineError, missing_package
+from export.metadata import read_graph
+from hrm.errors import EngineError
 from triton_models.config import DATA_TYPES
 
 if TYPE_CHECKING:
@@ -17,20 +18,11 @@ def engine_specs(path: Path) -> Signature:
     """The inputs and outputs of the ONNX graph in ``path``.
 
     Raises:
-        EngineError: the file is no ONNX graph, or has a tensor of a type that Triton's backends don't take.
+        BundleError: the file is no ONNX graph.
+        EngineError: a tensor has a type that Triton's backends don't take.
         MissingError: onnx is not installed.
     """
-    try:
-        import onnx
-        from google.protobuf.message import DecodeError
-    except ImportError as error:
-        raise missing_package("onnx", "onnx", "reading an engine's inputs and outputs") from error
-    try:
-        graph = onnx.load(path, load_external_data=False).graph
-    except (DecodeError, OSError) as error:
-        raise EngineError(
-            f"{path} is not an ONNX graph", why=str(error), hint="build the bundle again and publish that"
-        ) from error
+    graph = read_graph(path).graph
     weights = {tensor.name for tensor in graph.initializer}
     return Signature(_specs(value for value in graph.input if value.name not in weights), _specs(graph.output))
 

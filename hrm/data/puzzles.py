@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-from zipfile import BadZipFile
+import zipfile
+import zlib
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,22 +24,29 @@ def read_inputs(path: Path, config: HRMConfig) -> tuple[npt.NDArray[np.int32], n
     Raises:
         DatasetError: the file cannot be read, or its arrays do not fit the model.
     """
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            arrays = dict(stored)
-    except (OSError, ValueError, BadZipFile) as error:
-        raise _broken(path, str(error)) from error
+    arrays = _arrays(path)
     if "inputs" not in arrays:
         raise _broken(path, f"it has no array `inputs`; found: {', '.join(sorted(arrays)) or 'none'}")
-    inputs = arrays["inputs"]
+    inputs = np.atleast_1d(arrays["inputs"])
     identifiers = arrays.get("puzzle_identifiers", np.zeros(len(inputs), dtype=np.int32))
     if inputs.ndim != 2 or inputs.shape[1] != config.seq_len or not len(inputs):
         raise _broken(path, f"`inputs` is {list(inputs.shape)}, not [puzzles, {config.seq_len}]")
     if identifiers.shape != (len(inputs),):
         raise _broken(path, f"`puzzle_identifiers` is {list(identifiers.shape)}, not [{len(inputs)}]")
     _check_ids(path, "inputs", inputs, config.vocab_size)
-    _check_ids(path, "puzzle_identifiers", identifiers, max(1, config.num_puzzle_identifiers))
+    if config.puzzle_emb_ndim:
+        _check_ids(path, "puzzle_identifiers", identifiers, config.num_puzzle_identifiers)
     return inputs.astype(np.int32), identifiers.astype(np.int32)
+
+
+def _arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
+    try:
+        with zipfile.ZipFile(path):  # numpy would also open other kinds of files
+            pass
+        with np.load(path, allow_pickle=False) as stored:
+            return dict(stored)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise _broken(path, str(error)) from error
 
 
 def _check_ids(path: Path, name: str, ids: npt.NDArray[np.int32], limit: int) -> None:

@@ -32,7 +32,7 @@ def show(result: BuildResult) -> None:
     for row in result.published:
         policies = ", ".join(row.policies) or "none"
         results.print(f"published [bold]{escape(row.name)}[/] version {row.version} (policies: {policies})")
-        results.print(f"  repository  {escape(row.repository)}")
+        results.print(f"  repository  {escape(str(row.repository))}")
     if result.report is not None:
         results.print(f"  report      {escape(str(result.report / 'report.html'))}")
     if result.bundles:

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 def convert_command(checkpoint: str, output: Path, *, dataset: Path | None, json: bool) -> None:
     """Read ``checkpoint`` and write ``output``."""
-    from hrm.checkpoint.load import load, save
-
-    from hrm.checkpoint.located import locate
+    from hrm.checkpoint import locate
+    from hrm.checkpoint.loading import load
+    from hrm.checkpoint.native import save
     from hrm.files import sha256_file
 
     loaded = load(locate(checkpoint), dataset)

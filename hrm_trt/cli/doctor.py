@@ -8,6 +8,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
+from engines.targets import TARGETS
 from hrm_trt.cli.console import print_json, results
 from hrm_trt.pipeline import machine
 
@@ -48,14 +49,21 @@ def _packages() -> Table:
 
 
 def _abilities() -> Table:
+    """One row a target; precisions that are refused for one reason stand together."""
     table = Table(title="What this machine can do", title_justify="left", box=box.SIMPLE_HEAD)
-    for name in ("target", "precision", "graphs", "engines", "why not"):
+    for name in ("target", "engines", "graphs", "refused, and why"):
         table.add_column(name)
-    for row in machine.abilities():
-        why = row.build or row.export
-        table.add_row(row.target, row.precision, _mark(row.export), _mark(row.build), escape(why or ""))
+    for target, kind in TARGETS.items():
+        rows = [row for row in machine.abilities() if row.target == target]
+        reasons: dict[str, list[str]] = {}
+        for row in rows:
+            if row.build is not None:
+                reasons.setdefault(row.build, []).append(row.precision)
+        why = "\n".join(f"{', '.join(names)}: {reason}" for reason, names in reasons.items())
+        table.add_row(
+            f"{target}\n[dim]{kind.device}[/]",
+            ", ".join(row.precision for row in rows if row.build is None) or "–",
+            ", ".join(row.precision for row in rows if row.export is None) or "–",
+            escape(why),
+        )
     return table
-
-
-def _mark(reason: str | None) -> str:
-    return "[green]yes[/]" if reason is None else "[dim]no[/]"

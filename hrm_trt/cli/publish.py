@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from hrm.errors import RepositoryError
+from rich.markup import escape
+
+from engines.bundle import MANIFEST
+from hrm.errors import RepositoryError, UsageError
 from hrm_trt.cli.console import print_json, results
 from hrm_trt.pipeline.models import find_model
 from hrm_trt.pipeline.workdir import Workdir
@@ -28,6 +31,13 @@ def publish_command(
     from triton_models.publish import publish
 
     models = [find_model(bundle, Workdir(workdir)) for bundle in bundles]
+    for model in models:
+        if not (model.root / MANIFEST).is_file():
+            raise UsageError(
+                f"{model.name} is published already",
+                why="it is in a model repository, and publishing takes bundles",
+                hint="name a bundle of the work directory: `hrm-trt build` prints them",
+            )
     published = publish(
         [model.root for model in models],
         repository.absolute(),
@@ -39,9 +49,11 @@ def publish_command(
         print_json(asdict(published) | {"repository": str(published.repository)})
         return
     stamp = "" if published.gated else " [yellow](not gated)[/]"
-    results.print(f"[bold]{published.name}[/] version {published.version}{stamp} in {published.repository}")
-    for model in published.models:
-        results.print(f"  {model}", markup=False)
+    results.print(
+        f"[bold]{published.name}[/] version {published.version}{stamp} in {escape(str(published.repository))}"
+    )
+    for served in published.models:
+        results.print(f"  {served}", markup=False)
 
 
 def preflight_command(repository: Path, *, json: bool) -> int:
@@ -52,7 +64,7 @@ def preflight_command(repository: Path, *, json: bool) -> int:
     if json:
         print_json({"repository": str(repository.resolve()), "problems": [asdict(problem) for problem in problems]})
     for problem in problems if not json else ():
-        results.print(f"[red]✗[/] {problem.model}: {problem.what}\n  [dim]next:[/] {problem.hint}")
+        results.print(f"[red]✗[/] {escape(f'{problem.model}: {problem.what}')}\n  [dim]next:[/] {escape(problem.hint)}")
     if not problems and not json:
         results.print(f"[green]✓[/] {repository}: nothing that a server would refuse")
     return RepositoryError.exit_code if problems else 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,11 +72,9 @@ def _graph(path: Path) -> Finding:
 
 
 def _operators(path: Path) -> tuple[Row, ...]:
-    from collections import Counter
+    from export.metadata import read_graph
 
-    import onnx
-
-    counts = Counter(node.op_type for node in onnx.load(path, load_external_data=False).graph.node)
+    counts = Counter(node.op_type for node in read_graph(path).graph.node)
     return tuple({"operator": name, "count": count} for name, count in counts.most_common())
 
 

@@ -13,13 +13,14 @@ from hrm_trt.pipeline.events import Progressed
 from hrm_trt.pipeline.stages import open_network
 from hrm_trt.pipeline.store import Step
 from validation.checks import Check
+from validation.observers import require_finite
 from validation.verdict import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from engines.act import PolicyName, Stepper
+    from engines.act import Observer, PolicyName, Stepper
     from engines.bundle import BundleManifest
     from engines.onnx_runtime import RuntimeOptions
     from hrm.data.dataset import PuzzleSet
@@ -121,7 +122,16 @@ def baseline(trial: Trial) -> Artefact:
 
     identity = {"checkpoint": trial.loaded.digest, "policy": ["fixed", trial.depth]}
     code = ("hrm.config", "hrm.network", "hrm.checkpoint")
-    return _answers(trial, "PyTorch float32, fixed", trial.policy("fixed"), model, identity, code, ("torch",))
+    return _answers(
+        trial,
+        "PyTorch float32, fixed",
+        trial.policy("fixed"),
+        model,
+        identity,
+        code=code,
+        libraries=("torch",),
+        observers=(require_finite,),
+    )
 
 
 def judge_bundle(
@@ -150,7 +160,7 @@ def _judge(
 ) -> Judged:
     policy = trial.policy(name)
     identity = {"bundle": manifest.digest, "policy": [name, trial.depth, policy.threshold]}
-    answers = _answers(trial, f"{manifest.name}, {name}", policy, model, identity, (), ("onnxruntime",))
+    answers = _answers(trial, f"{manifest.name}, {name}", policy, model, identity, libraries=("onnxruntime",))
     options = trial.settings.options()
 
     def work(_: Path) -> Any:
@@ -195,8 +205,10 @@ def _answers(
     policy: Policy,
     model: Callable[[], Stepper],
     identity: dict[str, Any],
-    code: tuple[str, ...],
+    *,
     libraries: tuple[str, ...],
+    code: tuple[str, ...] = (),
+    observers: tuple[Observer, ...] = (),
 ) -> Artefact:
     """One model's answers to the trial's puzzles; value: the official metrics."""
 
@@ -206,7 +218,7 @@ def _answers(
         def progress(done: int, total: int) -> None:
             trial.store.emit(Progressed("validate", subject, done, total))
 
-        evaluation = evaluate(model(), trial.puzzles, policy, batch=trial.batch, progress=progress)
+        evaluation = evaluate(model(), trial.puzzles, policy, batch=trial.batch, observers=observers, progress=progress)
         save_evaluation(home / ANSWERS, evaluation)
         return evaluation.metrics.to_dict()
 

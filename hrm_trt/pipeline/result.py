@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from engines.bundle import GateRecord
+    from triton_models.publish import Published
 
 Status = Literal["built", "cached", "needs-target", "unsupported", "failed"]
 _VERDICT_CODES = {"fail": GateError.exit_code, "inconclusive": InconclusiveError.exit_code, "pass": 0}
@@ -45,18 +46,6 @@ class GraphRow:
     bytes: int
 
 
-@dataclass(frozen=True)
-class PublishedRow:
-    """One set of models that a repository holds now."""
-
-    repository: str
-    name: str
-    version: int
-    models: tuple[str, ...]
-    policies: tuple[str, ...]
-    gated: bool
-
-
 @dataclass
 class BuildResult:
     """Everything that one build has to say."""
@@ -66,7 +55,7 @@ class BuildResult:
     graphs: list[GraphRow] = field(default_factory=list)
     """Graphs that no engine was built from."""
     gates: list[GateRecord] = field(default_factory=list)
-    published: list[PublishedRow] = field(default_factory=list)
+    published: list[Published] = field(default_factory=list)
     bundles: dict[str, Path] = field(default_factory=dict)
     report: Path | None = None
     asked: tuple[str, ...] = ()
@@ -91,7 +80,7 @@ class BuildResult:
             "engines": [asdict(row) for row in self.engines],
             "graphs": [asdict(row) for row in self.graphs],
             "gates": [gate.model_dump(mode="json") for gate in self.gates],
-            "published": [asdict(row) for row in self.published],
+            "published": [{**asdict(row), "repository": str(row.repository)} for row in self.published],
             "bundles": {name: str(path) for name, path in self.bundles.items()},
             "report": None if self.report is None else str(self.report),
         }

@@ -14,7 +14,7 @@ from hrm_trt.pipeline import describe, judging, stages
 from hrm_trt.pipeline.bundling import Parts, assemble, bundle_name
 from hrm_trt.pipeline.events import Emit, Event, Finished, ignore
 from hrm_trt.pipeline.reporting import Subject, make_report
-from hrm_trt.pipeline.result import BuildResult, PublishedRow
+from hrm_trt.pipeline.result import BuildResult
 from hrm_trt.pipeline.store import Store
 
 if TYPE_CHECKING:
@@ -187,16 +187,8 @@ def _publish(build: Build, settings: PublishSettings, parts: Parts, bundles: lis
     if len(build.recipe.pairs()) > 1:
         name = f"{name}-{parts.target}-{parts.precision}"
     published = publish(bundles, settings.repository, name, keep=settings.keep)
-    build.result.published.append(
-        PublishedRow(
-            repository=str(published.repository),
-            name=published.name,
-            version=published.version,
-            models=published.models,
-            policies=published.policies,
-            gated=published.gated,
-        )
-    )
+    build.result.worked |= published.new
+    build.result.published.append(published)
 
 
 def _report(build: Build, trial: Trial) -> Path:

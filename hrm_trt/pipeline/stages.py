@@ -59,7 +59,6 @@ def open_network(loaded: Artefact) -> HRM:
 
 def export(store: Store, loaded: Artefact, variant: Variant) -> Artefact:
     """The four graphs of one variant, their initial carry, and their parity with PyTorch as the value."""
-
     subject = f"{variant} graphs"
 
     def progress(part: str) -> None:

@@ -206,13 +206,18 @@ def version(package: str) -> str:
 
 @functools.cache
 def code_digest(packages: tuple[str, ...]) -> str:
-    """The digest of these packages' source files (``export``, ``hrm.data``…): a changed stage is a new stage."""
+    """The digest of these packages' files (``export``, ``hrm.data``…): a changed stage is a new stage."""
     home = Path(__file__).parents[2]
     sources: list[Path] = []
     for package in packages:
         place = home.joinpath(*package.split("."))
-        sources += place.rglob("*.py") if place.is_dir() else [place.with_suffix(".py")]
+        sources += _sources(place) if place.is_dir() else [place.with_suffix(".py")]
     return sha256_files(sources, home)
+
+
+def _sources(package: Path) -> list[Path]:
+    """Every file of a package, templates among them; not what Python compiled."""
+    return [path for path in package.rglob("*") if path.is_file() and path.suffix != ".pyc"]
 
 
 def _describe(path: Path) -> FileRecord:

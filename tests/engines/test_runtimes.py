@@ -85,7 +85,7 @@ def test_wrong_shape_names_what_was_given(demo_result):
 def test_what_is_no_graph_is_refused(tmp_path, content):
     graph = tmp_path / "graph.onnx"
     graph.write_bytes(content)
-    with pytest.raises(EngineError, match="refuses graph.onnx"):
+    with pytest.raises(EngineError, match=r"refuses graph\.onnx"):
         build(graph, tmp_path / "engine.onnx")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["graph.onnx"]
 

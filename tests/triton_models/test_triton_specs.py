@@ -8,7 +8,7 @@ from onnx import TensorProto, helper
 from tiny_graphs import tiny_graph
 
 from export.contract import TensorSpec
-from hrm.errors import EngineError
+from hrm.errors import BundleError, EngineError
 from triton_models.specs import engine_specs
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def test_inputs_and_outputs_are_read_from_the_graph(tmp_path: Path) -> None:
 def test_a_file_that_is_no_graph_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     path.write_bytes(b"\xff" * 100)
-    with pytest.raises(EngineError, match="is not an ONNX graph"):
+    with pytest.raises(BundleError, match="is not a graph of hrm-trt"):
         engine_specs(path)
 
 

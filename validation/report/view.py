@@ -1,0 +1,144 @@
+"""What the template shows, computed: the template itself only places it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hrm.data.cells import answer_cells, puzzle_cells
+from validation.report.drawing import draw
+from validation.verdict import points
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hrm.data.tasks import Task
+    from validation.flips import Flip
+    from validation.report.content import Facts, PolicyResult, Report
+    from validation.report.drawing import Drawing
+    from validation.verdict import Verdict
+
+_BETTER, _WORSE = 2.5, 4.0
+"""How far the axis of the losses reaches to either side of zero, in tolerances."""
+_NARROWEST = 0.001
+"""The least tolerance to draw the axis for: a relative one is zero where PyTorch solves nothing."""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """The axis that the verdicts' intervals share, from ``low`` to ``high``; what lies outside stands at its end."""
+
+    low: float
+    high: float
+
+    def percent(self, loss: float) -> float:
+        """The place of ``loss`` in percent of the width."""
+        inside = min(max(loss, self.low), self.high)
+        return round(100 * (inside - self.low) / (self.high - self.low), 2)
+
+
+@dataclass(frozen=True)
+class Series:
+    """An entry of the charts' legend."""
+
+    name: str
+    colour: int
+    dashes: str
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A chart and its title."""
+
+    title: str
+    svg: str
+    """Markup of matplotlib's, which escapes what it is given."""
+
+
+def axis(verdicts: Sequence[Verdict]) -> Axis:
+    """An axis on which the widest tolerance can be told from zero, however bad the worst engine is."""
+    tolerance = max(_NARROWEST, *(verdict.tolerance for verdict in verdicts))
+    return Axis(-_BETTER * tolerance, _WORSE * tolerance)
+
+
+def summary(verdicts: Sequence[Verdict]) -> str:
+    """One sentence over all verdicts."""
+    counts: Counter[str] = Counter(verdict.verdict for verdict in verdicts)
+    words = (("pass", "passed"), ("fail", "failed"), ("inconclusive", "inconclusive"))
+    said = ", ".join(f"{counts[verdict]} {word}" for verdict, word in words if counts[verdict])
+    return f"{len(verdicts)} gate{'' if len(verdicts) == 1 else 's'}: {said}."
+
+
+def series(report: Report) -> tuple[Series, ...]:
+    """The legend: PyTorch, then the bundles."""
+    from validation.report.charts import series_style
+
+    bundles = (Series(bundle.model, *series_style(index)) for index, bundle in enumerate(report.bundles))
+    return (Series("PyTorch", 0, "solid"), *bundles)
+
+
+def charts(report: Report) -> tuple[Chart, ...]:
+    """Accuracy by segment, and for every policy that can stop early how many segments it took."""
+    from validation.report.charts import accuracy_chart, depth_chart
+
+    results = [(index, result) for index, bundle in enumerate(report.bundles) for result in bundle.policies]
+    curves = {index: result.exact_by_segment for index, result in results if result.exact_by_segment is not None}
+    drawn = [Chart("Puzzles solved after each segment", accuracy_chart(report.baseline_by_segment, curves))]
+    depth = len(report.baseline_by_segment)
+    for name in sorted({result.policy.name for _, result in results} - {"fixed"}):
+        histograms = {index: result.depth_histogram for index, result in results if result.policy.name == name}
+        drawn.append(Chart(f"Segments used, {name} policy", depth_chart(name, histograms, depth)))
+    return tuple(drawn)
+
+
+def drawings(task: Task, flip: Flip) -> tuple[tuple[str, Drawing], ...]:
+    """A flipped puzzle and both answers to it."""
+    return (
+        ("Puzzle", draw(task, puzzle_cells(task, flip.inputs))),
+        ("PyTorch", draw(task, answer_cells(task, flip.inputs, flip.baseline, flip.labels))),
+        ("Engine", draw(task, answer_cells(task, flip.inputs, flip.engine, flip.labels))),
+    )
+
+
+def numbers(result: PolicyResult) -> Facts:
+    """What was counted and computed for one verdict."""
+    verdict = result.verdict
+    copies = "" if verdict.clusters == verdict.n else f", {verdict.clusters:,} different"
+    return (
+        ("Engine solves", percent(verdict.engine_exact)),
+        ("PyTorch solves", percent(verdict.baseline_exact)),
+        ("Accuracy lost", _both(verdict, verdict.loss)),
+        ("Bounds of the loss", f"{100 * verdict.lower_bound:.2f} to {points(verdict.upper_bound)}"),
+        ("Tolerance", _both(verdict, verdict.tolerance)),
+        ("Puzzles", f"{verdict.n:,}{copies}"),
+        ("Puzzles lost / won", f"{verdict.flips_lost:,} / {verdict.flips_won:,}"),
+        ("McNemar’s exact p", f"{verdict.mcnemar_p:.3g}"),
+        ("Segments used", f"{result.mean_depth:.2f} of {result.policy.max_depth}"),
+        ("Evaluation took", duration(result.seconds)),
+        *((("Threshold", f"{result.policy.threshold:g}"),) if result.policy.name == "confidence" else ()),
+    )
+
+
+def percent(share: float) -> str:
+    """A share of the puzzles."""
+    return f"{share:.2%}"
+
+
+def size(count: int) -> str:
+    """Bytes, in units of thousands."""
+    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= scale:
+            return f"{count / scale:.1f} {unit}"
+    return f"{count} B"
+
+
+def duration(seconds: float) -> str:
+    """A time for people."""
+    return f"{seconds:.1f} s" if seconds < 120 else f"{seconds / 60:.1f} min"
+
+
+def _both(verdict: Verdict, share: float) -> str:
+    """A loss in points and as a share of what PyTorch solves."""
+    relative = f" ({verdict.relative(share):.2%} relative)" if verdict.baseline_exact else ""
+    return f"{points(share)}{relative}"
