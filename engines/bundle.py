@@ -9,9 +9,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
-from pydantic import ValidationError
+from pydantic import ValidationError, model_validator
 
 from engines.act import PolicyName
 from export.contract import Module
@@ -36,6 +36,12 @@ class Range(Document):
     min: int
     opt: int
     max: int
+
+    @model_validator(mode="after")
+    def _is_ordered(self) -> Self:
+        if not 1 <= self.min <= self.opt <= self.max:
+            raise ValueError("it should be 1 ≤ min ≤ opt ≤ max")
+        return self
 
 
 class Profile(Document):

@@ -69,7 +69,7 @@ def build_command(options: BuildOptions, *, until: str, workdir: Path | None, js
     if json:
         print_json(result.to_json())
     else:
-        show(result)
+        show(result, workdir)
         if not result.worked:
             people.print("[dim]nothing has changed since the last build: no work was done[/]")
     return result.exit_code

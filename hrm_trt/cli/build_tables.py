@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 from rich import box
+from rich.filesize import decimal
 from rich.markup import escape
 from rich.table import Table
 
 from hrm_trt.cli.console import results
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from engines.bundle import GateRecord
     from hrm_trt.pipeline.result import BuildResult, EngineRow
 
@@ -18,8 +22,13 @@ _COLOURS = {"pass": "green", "fail": "red", "inconclusive": "yellow"}
 _STATUS_COLOURS = {"built": "green", "cached": "green", "failed": "red"}
 
 
-def show(result: BuildResult) -> None:
-    """Print engines, verdicts, where things are, and the command to try next."""
+def show(result: BuildResult, workdir: Path | None) -> None:
+    """Print engines, verdicts, where things are, and the command to try next.
+
+    Args:
+        result: what the build came to.
+        workdir: what `--workdir` was given, for the next command.
+    """
     if result.engines:
         results.print(_engines(result.engines))
     if result.gates:
@@ -37,7 +46,8 @@ def show(result: BuildResult) -> None:
         results.print(f"  report      {escape(str(result.report / 'report.html'))}")
     if result.bundles:
         model = next(iter(result.bundles))
-        results.print(f"try next: [bold]hrm-trt solve --model {escape(model)} --example 7[/]")
+        place = "" if workdir is None else f" --workdir {shlex.quote(str(workdir))}"
+        results.print(f"try next: [bold]hrm-trt solve --model {escape(model + place)} --example 3[/]")
 
 
 def _engines(rows: list[EngineRow]) -> Table:
@@ -53,7 +63,7 @@ def _engines(rows: list[EngineRow]) -> Table:
             row.precision,
             row.runtime or "–",
             f"[{_STATUS_COLOURS.get(row.status, 'yellow')}]{row.status}[/]",
-            "–" if row.bytes is None else f"{row.bytes / 1e6:.2f} MB",
+            "–" if row.bytes is None else decimal(row.bytes),
             "–" if row.seconds is None else f"{row.seconds:.2f} s",
         )
     for reason in dict.fromkeys(row.reason for row in rows if row.reason):
@@ -63,26 +73,24 @@ def _engines(rows: list[EngineRow]) -> Table:
 
 def gates_table(gates: list[GateRecord]) -> Table:
     """Verdicts, one a row."""
-    table = Table(
-        title="Accuracy gate (exact accuracy, against PyTorch float32)", title_justify="left", box=box.SIMPLE_HEAD
-    )
-    for name in ("bundle", "policy"):
-        table.add_column(name)
-    for name in ("PyTorch", "engine", "lost", "won", "puzzles", "mean depth", "loss at most", "allowed"):
-        table.add_column(name, justify="right")
-    table.add_column("verdict")
+    table = Table(title="Exact accuracy, engines against PyTorch float32", title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column("bundle", overflow="fold")
+    table.add_column("policy")
+    for name in ("PyTorch", "engine", "lost/won", "puzzles", "depth", "loss ≤"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
     for gate in gates:
         table.add_row(
             escape(gate.bundle),
             gate.policy,
             f"{gate.baseline_exact:.2%}",
             f"{gate.engine_exact:.2%}",
-            str(gate.flips_lost),
-            str(gate.flips_won),
+            f"{gate.flips_lost}/{gate.flips_won}",
             str(gate.n),
             f"{gate.mean_depth:.2f}",
             f"{gate.upper_bound:.2%}",
-            f"{gate.tolerance:.2%}",
             f"[{_COLOURS[gate.verdict]}]{gate.verdict}[/]",
         )
+    allowed = ", ".join(sorted({f"{gate.tolerance:.2%}" for gate in gates}))
+    table.caption = f"loss ≤: the upper bound of the loss, one-sided; {allowed} is allowed. depth: mean segments used."
     return table

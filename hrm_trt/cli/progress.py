@@ -12,6 +12,7 @@ from rich.progress import (
     Progress,
     ProgressColumn,
     SpinnerColumn,
+    Task,
     TextColumn,
     TimeRemainingColumn,
 )
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import TracebackType
 
+    from rich.console import RenderableType
     from rich.progress import TaskID
 
 
@@ -87,10 +89,22 @@ def _columns() -> tuple[ProgressColumn, ...]:
     return (
         SpinnerColumn(),
         TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
+        _Measured(BarColumn(bar_width=24)),
+        _Measured(MofNCompleteColumn()),
+        _Measured(TimeRemainingColumn()),
     )
+
+
+class _Measured(ProgressColumn):
+    """Another column, shown only where it is known how much there is to do."""
+
+    def __init__(self, column: ProgressColumn) -> None:
+        self._column = column
+        super().__init__()
+
+    def render(self, task: Task) -> RenderableType:
+        """The other column, or nothing."""
+        return "" if task.total is None else self._column.render(task)
 
 
 def _label(stage: str, subject: str) -> str:

@@ -80,6 +80,8 @@ class Judged:
     record: GateRecord
     verdict: Verdict
     checks: tuple[Check, ...]
+    reference: Artefact
+    """PyTorch's answers."""
     answers: Artefact
     digest: str
     """Of the verdict and the checks."""
@@ -167,6 +169,7 @@ def _judge(
         return _verdict(trial, reference, answers, checked)
 
     inputs = {
+        "bundle": manifest.digest,
         "baseline": reference.digest,
         "answers": answers.digest,
         "checks": checked.digest,
@@ -178,7 +181,7 @@ def _judge(
     verdict = Verdict.model_validate(artefact.value["verdict"])
     checks = tuple(Check.model_validate(check) for check in artefact.value["checks"])
     record = _record(manifest, name, verdict, answers.value["steps"], policy)
-    return Judged(manifest, record, verdict, checks, answers, artefact.digest)
+    return Judged(manifest, record, verdict, checks, reference, answers, artefact.digest)
 
 
 def _verdict(trial: Trial, reference: Artefact, answers: Artefact, checked: Artefact) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,7 +13,7 @@ from pydantic import Field, ValidationError, field_validator
 from engines.act import PolicyName
 from engines.bundle import Range, Topology
 from engines.onnx_runtime import RuntimeOptions
-from engines.targets import PRECISIONS, TARGETS, PrecisionName, RuntimeName, TargetName
+from engines.targets import TARGETS, PrecisionName, RuntimeName, TargetName
 from hrm.documents import Document
 from hrm.errors import RecipeError
 from validation.verdict import GateOptions
@@ -135,11 +136,9 @@ def _explain(error: ValidationError) -> RecipeError:
     if first["type"] == "missing":
         return RecipeError(f"the recipe lacks {where}", why="it has no default", hint=f"add `{where}:`")
     given = first["input"]
-    if first["loc"][0] in ("targets", "precisions") and isinstance(given, str):
-        known = list(TARGETS) if first["loc"][0] == "targets" else list(PRECISIONS)
-        return RecipeError(
-            f"{given!r} is no {str(first['loc'][0])[:-1]}", why="unknown name", hint=_nearest(given, known)
-        )
+    if first["type"] == "literal_error" and isinstance(given, str):
+        known = re.findall(r"'([^']+)'", first["ctx"]["expected"])
+        return RecipeError(f"{where} cannot be {given!r}", why="no such choice", hint=_nearest(given, known))
     return RecipeError(f"{where} cannot be {given!r}", why=first["msg"], hint="`hrm-trt schema` shows what it can be")
 
 
@@ -150,4 +149,5 @@ def _keys() -> set[str]:
 
 def _nearest(word: str, known: list[str]) -> str:
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    return f"did you mean `{close[0]}`?" if close else f"known: {', '.join(known)}"
+    guess = f"did you mean `{close[0]}`? " if close else ""
+    return f"{guess}known: {', '.join(known)}"

@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from hrm_trt.pipeline import machine
-from hrm_trt.pipeline.judging import ANSWERS, baseline
+from hrm_trt.pipeline.judging import ANSWERS
 from hrm_trt.pipeline.store import Step
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def _report(trial: Trial, subject: Subject) -> Report:
     from validation.evaluate import load_evaluation
     from validation.report.content import Report
 
-    reference = load_evaluation(baseline(trial).path / ANSWERS)
+    reference = load_evaluation(subject.judged[0].reference.path / ANSWERS)
     checkpoint, dataset = subject.origin["checkpoint"], subject.origin["dataset"]
     architecture = checkpoint["architecture"]
     groups = groupby(subject.judged, key=lambda one: one.manifest.name)
