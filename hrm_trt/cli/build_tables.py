@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from rich import box
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 _COLOURS = {"pass": "green", "fail": "red", "inconclusive": "yellow"}
 _STATUS_COLOURS = {"built": "green", "cached": "green", "failed": "red"}
+
+_EXAMPLE = 22
+"""A puzzle of the demo that takes five segments; every data set that can pass a gate has that many."""
 
 
 def show(result: BuildResult, workdir: Path | None) -> None:
@@ -46,8 +50,9 @@ def show(result: BuildResult, workdir: Path | None) -> None:
         results.print(f"  report      {escape(str(result.report / 'report.html'))}")
     if result.bundles:
         model = next(iter(result.bundles))
+        command = f"solve --model {model} --example {_EXAMPLE}" if result.gates else f"inspect {model}"
         place = "" if workdir is None else f" --workdir {shlex.quote(str(workdir))}"
-        results.print(f"try next: [bold]hrm-trt solve --model {escape(model + place)} --example 3[/]")
+        results.print(f"try next: [bold]{escape(f'hrm-trt {command}{place}')}[/]")
 
 
 def _engines(rows: list[EngineRow]) -> Table:
@@ -74,23 +79,23 @@ def _engines(rows: list[EngineRow]) -> Table:
 def gates_table(gates: list[GateRecord]) -> Table:
     """Verdicts, one a row."""
     table = Table(title="Exact accuracy, engines against PyTorch float32", title_justify="left", box=box.SIMPLE_HEAD)
-    table.add_column("bundle", overflow="fold")
-    table.add_column("policy")
-    for name in ("PyTorch", "engine", "lost/won", "puzzles", "depth", "loss ≤"):
+    table.add_column("bundle and policy", overflow="fold")
+    for name in ("PyTorch", "engine", "lost/won", "of", "depth", "loss ≤"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
-    for gate in gates:
-        table.add_row(
-            escape(gate.bundle),
-            gate.policy,
-            f"{gate.baseline_exact:.2%}",
-            f"{gate.engine_exact:.2%}",
-            f"{gate.flips_lost}/{gate.flips_won}",
-            str(gate.n),
-            f"{gate.mean_depth:.2f}",
-            f"{gate.upper_bound:.2%}",
-            f"[{_COLOURS[gate.verdict]}]{gate.verdict}[/]",
-        )
+    for bundle, group in groupby(gates, key=lambda gate: gate.bundle):
+        table.add_row(escape(bundle))
+        for gate in group:
+            table.add_row(
+                f"  {gate.policy}",
+                f"{gate.baseline_exact:.2%}",
+                f"{gate.engine_exact:.2%}",
+                f"{gate.flips_lost}/{gate.flips_won}",
+                str(gate.n),
+                f"{gate.mean_depth:.2f}",
+                f"{gate.upper_bound:.2%}",
+                f"[{_COLOURS[gate.verdict]}]{gate.verdict}[/]",
+            )
     allowed = ", ".join(sorted({f"{gate.tolerance:.2%}" for gate in gates}))
     table.caption = f"loss ≤: the upper bound of the loss, one-sided; {allowed} is allowed. depth: mean segments used."
     return table

@@ -6,19 +6,20 @@ import platform
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hrm_trt.pipeline import machine
-from hrm_trt.pipeline.judging import ANSWERS
 from hrm_trt.pipeline.store import Step
+from hrm_trt.pipeline.trial import ANSWERS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from engines.bundle import BundleManifest
-    from hrm_trt.pipeline.judging import Judged, Trial
+    from hrm_trt.pipeline.judging import Judged
     from hrm_trt.pipeline.store import Artefact
+    from hrm_trt.pipeline.trial import Trial
     from validation.evaluate import Evaluation
     from validation.report.content import BundleResult, EngineRow, PolicyResult, Report
 
@@ -75,7 +76,7 @@ def _report(trial: Trial, subject: Subject) -> Report:
         name=subject.name,
         created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         checkpoint=f"{checkpoint['name']} ({checkpoint['parameters']:,} parameters)",
-        dataset=f"{dataset['path']}, {dataset['split']} split, {len(trial.puzzles):,} puzzles",
+        dataset=f"{_short(dataset['path'])}, {dataset['split']} split, {len(trial.puzzles):,} puzzles",
         machine=f"{machine.processor()}, {platform.system()} {platform.release()}",
         task=task_of(architecture["vocab_size"], architecture["seq_len"]),
         baseline_by_segment=reference.exact_by_segment or (),
@@ -83,6 +84,11 @@ def _report(trial: Trial, subject: Subject) -> Report:
         versions=tuple(subject.origin["versions"].items()),
         digests=(("checkpoint", checkpoint["sha256"]), ("data set", dataset["sha256"])),
     )
+
+
+def _short(path: str) -> str:
+    """The end of a path: a report is read elsewhere, and the digest tells which data set it was."""
+    return "/".join(Path(path).parts[-2:])
 
 
 def _bundle(trial: Trial, subject: Subject, reference: Evaluation, judged: tuple[Judged, ...]) -> BundleResult:

@@ -16,6 +16,7 @@ from hrm_trt.pipeline.events import Emit, Event, Finished, ignore
 from hrm_trt.pipeline.reporting import Subject, make_report
 from hrm_trt.pipeline.result import BuildResult
 from hrm_trt.pipeline.store import Store
+from hrm_trt.pipeline.trial import prepare
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,10 +24,11 @@ if TYPE_CHECKING:
 
     from engines.targets import PrecisionName, TargetName
     from export.contract import Module
-    from hrm_trt.pipeline.judging import Judged, Trial
+    from hrm_trt.pipeline.judging import Judged
     from hrm_trt.pipeline.recipe import PublishSettings, Recipe
     from hrm_trt.pipeline.result import Status
     from hrm_trt.pipeline.store import Artefact
+    from hrm_trt.pipeline.trial import Trial
     from hrm_trt.pipeline.workdir import Workdir
 
 Stage = Literal["load", "export", "build", "validate", "publish"]
@@ -77,7 +79,7 @@ def run(recipe: Recipe, workdir: Workdir, *, until: Stage = "publish", emit: Emi
     result.checkpoint = describe.checkpoint(located, loaded)
     build.origin = {"checkpoint": result.checkpoint, "versions": describe.versions()}
     if build.reaches("validate") and recipe.dataset is not None:
-        build.trial = judging.prepare(build.store, loaded, recipe.dataset, recipe.gate, recipe.execution, recipe.batch)
+        build.trial = prepare(build.store, loaded, recipe.dataset, recipe.gate, recipe.execution, recipe.batch)
         build.origin["dataset"] = build.trial.origin
     if build.reaches("export"):
         for target, precision in recipe.pairs():
