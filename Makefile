@@ -19,7 +19,7 @@ check: .venv/ready-dev
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports --no-logo --quiet
+	@$(BIN)/lint-imports --no-logo
 
 format: .venv/ready-dev
 	@$(BIN)/ruff check --fix

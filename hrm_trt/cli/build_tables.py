@@ -7,6 +7,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from rich import box
+from rich.console import Group
 from rich.filesize import decimal
 from rich.markup import escape
 from rich.table import Table
@@ -14,6 +15,7 @@ from rich.table import Table
 from hrm_trt.cli.console import results
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from engines.bundle import GateRecord
@@ -36,7 +38,7 @@ def show(result: BuildResult, workdir: Path | None) -> None:
     if result.engines:
         results.print(_engines(result.engines))
     if result.gates:
-        results.print(gates_table(result.gates))
+        results.print(gates_tables(result.gates))
     for gate in result.gates:
         if gate.verdict != "pass":
             results.print(
@@ -76,26 +78,31 @@ def _engines(rows: list[EngineRow]) -> Table:
     return table
 
 
-def gates_table(gates: list[GateRecord]) -> Table:
-    """Verdicts, one a row."""
-    table = Table(title="Exact accuracy, engines against PyTorch float32", title_justify="left", box=box.SIMPLE_HEAD)
-    table.add_column("bundle and policy", overflow="fold")
-    for name in ("PyTorch", "engine", "lost/won", "of", "depth", "loss ≤"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("verdict", no_wrap=True)
-    for bundle, group in groupby(gates, key=lambda gate: gate.bundle):
-        table.add_row(escape(bundle))
-        for gate in group:
-            table.add_row(
-                f"  {gate.policy}",
-                f"{gate.baseline_exact:.2%}",
-                f"{gate.engine_exact:.2%}",
-                f"{gate.flips_lost}/{gate.flips_won}",
-                str(gate.n),
-                f"{gate.mean_depth:.2f}",
-                f"{gate.upper_bound:.2%}",
-                f"[{_COLOURS[gate.verdict]}]{gate.verdict}[/]",
-            )
+def gates_tables(gates: Sequence[GateRecord]) -> Group:
+    """Verdicts: a table for each bundle, one row a policy."""
+    tables = [_gates_table(bundle, tuple(group)) for bundle, group in groupby(gates, key=lambda gate: gate.bundle)]
     allowed = ", ".join(sorted({f"{gate.tolerance:.2%}" for gate in gates}))
-    table.caption = f"loss ≤: the upper bound of the loss, one-sided; {allowed} is allowed. depth: mean segments used."
+    legend = (
+        f"loss ≤: upper bound of the loss against PyTorch float32; {allowed} is allowed. depth: mean segments used."
+    )
+    return Group(*tables, f"[dim]{legend}[/]\n")
+
+
+def _gates_table(bundle: str, gates: Sequence[GateRecord]) -> Table:
+    table = Table(title=f"Exact accuracy of [bold]{escape(bundle)}[/]", title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column("policy")
+    for name in ("PyTorch", "engine", "lost/won", "of", "depth", "loss ≤"):
+        table.add_column(name, justify="right")
+    table.add_column("verdict")
+    for gate in gates:
+        table.add_row(
+            gate.policy,
+            f"{gate.baseline_exact:.2%}",
+            f"{gate.engine_exact:.2%}",
+            f"{gate.flips_lost}/{gate.flips_won}",
+            str(gate.n),
+            f"{gate.mean_depth:.2f}",
+            f"{gate.upper_bound:.2%}",
+            f"[{_COLOURS[gate.verdict]}]{gate.verdict}[/]",
+        )
     return table

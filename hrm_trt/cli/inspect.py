@@ -8,7 +8,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from hrm_trt.cli.build_tables import gates_table
+from hrm_trt.cli.build_tables import gates_tables
 from hrm_trt.cli.console import print_json, results
 from hrm_trt.pipeline import inspection
 from hrm_trt.pipeline.workdir import Workdir
@@ -29,7 +29,7 @@ def inspect_command(what: str, *, workdir: Path | None, json: bool) -> None:
     for title, rows in finding.tables.items():
         results.print(_table(title, rows))
     if finding.gates:
-        results.print(gates_table(list(finding.gates)))
+        results.print(gates_tables(finding.gates))
 
 
 def _facts(facts: Mapping[str, Any]) -> Table:
