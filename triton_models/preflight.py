@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hrm.errors import EngineError, RepositoryError
+from hrm.errors import BundleError, EngineError, RepositoryError
 from hrm.files import sha256_file
 from triton_models.config import CONFIG, DYNAMIC, PLATFORMS, parse_config, tensor, tensor_of
 from triton_models.repository import SCRATCH, VersionManifest, is_version_name, numbered, read_marker, read_version
@@ -102,7 +102,7 @@ def _engine_findings(config: Any, directory: Path) -> Iterator[tuple[str, str]]:
         return
     try:
         manifest, specs = read_version(directory), engine_specs(engine)
-    except (RepositoryError, EngineError) as error:
+    except (RepositoryError, BundleError, EngineError) as error:
         yield f"{error.what} ({error.why})", _PUBLISH
         return
     yield from _manifest_findings(config, directory, manifest, engine)

@@ -58,7 +58,8 @@ class Release:
         """The manifest of this release as ``version``.
 
         Raises:
-            EngineError: an engine's inputs and outputs cannot be read.
+            BundleError: an engine is no ONNX graph.
+            EngineError: an engine has tensors that Triton does not take.
         """
         return VersionManifest(
             name=self.name,

@@ -71,7 +71,7 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
     "no engine": (lambda model: (model / "1/model.onnx").unlink(), "version 1: there is no model.onnx"),
     "engine replaced": (engine_replaced, "model.onnx is not the file that was published"),
     "engine of another module": (engine_of_another_module, "output 'logits' is not one of the engine's"),
-    "engine damaged": (lambda model: (model / "1/model.onnx").write_bytes(b"\xff" * 99), "is not an ONNX graph"),
+    "engine damaged": (lambda model: (model / "1/model.onnx").write_bytes(b"\xff" * 99), "is not a graph of hrm-trt"),
 }
 
 

@@ -5,8 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
+import onnx
 import pytest
-from tiny_bundles import tiny_bundle
+from tiny_bundles import TINY, tiny_bundle, write_bundle
+from tiny_graphs import HIDDEN, tiny_graph
 
 from engines.bundle import MANIFEST
 from hrm.errors import BuildError, BundleError, GateError, RepositoryError, UnwritableError, UsageError
@@ -201,10 +203,14 @@ def test_versions_that_cannot_share_a_configuration_are_not_mixed(
 
 
 def test_what_triton_could_not_load_is_not_published(tmp_path: Path) -> None:
-    bundle = tiny_bundle(tmp_path / "bundle", max_batch=0)
+    encoder = onnx.load_from_string(tiny_graph("encoder", 0))
+    encoder.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+    engines = {"encoder": encoder.SerializeToString(), "segment": tiny_graph("segment", 0)}
+    carry = np.zeros((2, HIDDEN), dtype=np.float32)
+    bundle = write_bundle(tmp_path / "bundle", "segment", engines, carry, TINY)
     with pytest.raises(BuildError, match="Triton could not load tiny_encoder") as caught:
         publish([bundle], tmp_path / "repository", "tiny", keep=1)
-    assert "max_batch_size is 0" in caught.value.why
+    assert "no free batch axis" in caught.value.why
     assert [path for path in (tmp_path / "repository").iterdir() if path.is_dir()] == []
 
 
