@@ -140,7 +140,7 @@ def _solve_batch(
         _record(answers, rows, output, done, depth)
         if done.all():
             return
-        z_H, z_L, embeddings, rows = output.z_H, output.z_L, embeddings, rows
+        z_H, z_L = output.z_H, output.z_L
         if done.any():
             stay = ~done
             z_H, z_L, embeddings, rows = z_H[stay], z_L[stay], embeddings[stay], rows[stay]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pydantic import Field
+
 from export.contract import TensorSpec
 from hrm.documents import Document
 from hrm.errors import EngineError, missing_package
@@ -21,13 +23,14 @@ _NUMPY_TYPES = {
     "tensor(int32)": "int32",
     "tensor(int64)": "int64",
 }
-_ERRORS_ONLY = 3
+_FATAL_ONLY = 4
+"""Errors are raised as well, and are told once."""
 
 
 class RuntimeOptions(Document):
     """What an engine may use of the machine."""
 
-    threads: int = 0
+    threads: int = Field(0, ge=0)
     """Threads inside one operator; 0 lets the runtime take every core."""
     memory_arena: bool = True
     """Keep freed memory for the next call: faster, and the peak stays resident."""
@@ -79,7 +82,7 @@ def _session(path: Path, options: RuntimeOptions, optimised: Path | None = None)
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = options.threads
     settings.enable_cpu_mem_arena = options.memory_arena
-    settings.log_severity_level = _ERRORS_ONLY
+    settings.log_severity_level = _FATAL_ONLY
     if optimised is not None:
         # Higher levels choose memory layouts for one machine; this one is portable.
         settings.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from engines.act import StepOutput
-from engines.bundle import BundleManifest, read_manifest
 from engines.onnx_runtime import OnnxRuntimeEngine
 from hrm.config import HRMConfig
 
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from engines.bundle import BundleManifest
     from engines.onnx_runtime import RuntimeOptions
     from engines.protocol import Array, Engine
     from export.contract import Module
@@ -71,17 +71,6 @@ class EngineStepper:
             outputs = self._engines["planner"].run({"z_H": z_H, "z_L": z_L})
             z_H = outputs["z_H_out"]
         return _output({**outputs, "z_L_out": z_L})
-
-
-def open_bundle(directory: Path, options: RuntimeOptions) -> tuple[BundleManifest, EngineStepper]:
-    """The bundle in ``directory``, its engines loaded.
-
-    Raises:
-        BundleError: not a bundle.
-        EngineError: the runtime refuses an engine.
-    """
-    manifest = read_manifest(directory)
-    return manifest, load_engines(directory, manifest, options)
 
 
 def load_engines(root: Path, manifest: BundleManifest, options: RuntimeOptions) -> EngineStepper:

@@ -57,11 +57,6 @@ TARGETS: dict[TargetName, Target] = {
 PRECISIONS: tuple[PrecisionName, ...] = get_args(PrecisionName)
 
 
-def variant(target: TargetName, precision: PrecisionName) -> Variant | None:
-    """The graph that this pair is built from, or None where this version makes none."""
-    return TARGETS[target].variants.get(precision)
-
-
 def refusal(target: TargetName, precision: PrecisionName, *, graphs_only: bool = False) -> str | None:
     """Why this pair cannot be built, or None if it can; ``graphs_only`` asks for the export alone."""
     kind = TARGETS[target]

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from hrm.errors import CheckpointError
 
-DTypeName = Literal["float32", "bfloat16", "float16"]
 _MULTIPLE = 256
 _COUNTS = (
     "vocab_size", "seq_len", "num_puzzle_identifiers", "hidden_size", "num_heads", "H_layers", "L_layers", "H_cycles",

@@ -38,6 +38,14 @@ def sha256_json(value: Any) -> str:
     return sha256_bytes(json.dumps(value, sort_keys=True, separators=(",", ":")).encode())
 
 
+def is_file(path: Path) -> bool:
+    """Whether a file is there; no for what cannot be a path, such as a puzzle of 900 cells."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """A path beside ``path`` to write to; it replaces ``path`` in one step when the block ends well.

@@ -30,9 +30,12 @@ class Platform:
 
     platform: str
     filename: str
+    kind: str | None
+    """Where instances must run; None leaves it to the operator."""
 
 
-PLATFORMS = {"onnxruntime": Platform("onnxruntime_onnx", "model.onnx")}
+# On a server with a GPU this backend would take it, and the gate was run on a CPU.
+PLATFORMS = {"onnxruntime": Platform("onnxruntime_onnx", "model.onnx", "KIND_CPU")}
 """The runtimes that Triton has a backend for."""
 
 
@@ -92,6 +95,8 @@ def config_text(model: ModelDescription) -> str:
         max_batch_size=model.max_batch,
         default_model_filename=model.platform.filename,
     )
+    if model.platform.kind is not None:
+        config.instance_group.add(kind=pb.ModelInstanceGroup.Kind.Value(model.platform.kind))
     config.version_policy.specific.versions.extend(model.versions)
     for tensors, messages in ((model.inputs, config.input), (model.outputs, config.output)):
         for each in tensors:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from engines.bundle import MODULES, BundleManifest, EngineFile, read_manifest, verify_files
 from export.contract import CARRY, PUZZLE_TABLE
-from hrm.errors import BundleError, GateError, RepositoryError
+from hrm.errors import BundleError, GateError
 from triton_models.config import PLATFORMS
-from triton_models.repository import ServedModel, VersionManifest, content_digest, model_name
+from triton_models.repository import ServedModel, VersionManifest, check_name, content_digest, model_name
 from triton_models.specs import engine_specs
 
 if TYPE_CHECKING:
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 REFERENCE_POLICY = "fixed"
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 @dataclass(frozen=True)
@@ -109,12 +107,7 @@ def plan(bundles: Sequence[Path], name: str, *, allow_ungated: bool) -> Release:
         GateError: a bundle has no passing verdict under ``fixed`` for its bytes, and ``allow_ungated`` is False.
         RepositoryError: no model can have this name.
     """
-    if not _NAME.fullmatch(name):
-        raise RepositoryError(
-            f"{name!r} cannot be a model's name",
-            why="it becomes the name of directories and a part of URLs",
-            hint="use letters, digits, '-', '_' and '.', starting with a letter or digit",
-        )
+    check_name(name)
     found = (Source(directory, read_manifest(directory)) for directory in bundles)
     sources = tuple(sorted(found, key=lambda source: list(MODULES).index(source.manifest.topology)))
     for source in sources:

@@ -20,6 +20,7 @@ Triton reads ``<N>.tmp`` as version N (it parses the leading digits), so nothing
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal, TypeVar
 
@@ -28,8 +29,8 @@ from pydantic import Field, ValidationError
 from engines.bundle import BundleManifest, Topology
 from export.contract import Module, TensorSpec
 from hrm.documents import Document
-from hrm.errors import RepositoryError
-from hrm.files import sha256_json
+from hrm.errors import RepositoryError, from_os_error
+from hrm.files import is_file, sha256_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 MARKER = "hrm-trt.json"
 LOCK = ".hrm-trt.lock"
 SCRATCH = ".hrm-trt"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 MANIFEST = "manifest.json"
 D = TypeVar("D", bound=Document)
 
@@ -108,6 +110,53 @@ def is_version_name(name: str) -> bool:
     return name.isascii() and name.isdecimal() and not name.startswith("0")
 
 
+def check_destination(repository: Path, name: str) -> None:
+    """Refuse, before any work, what publishing would refuse at its end.
+
+    Raises:
+        RepositoryError: no model can have this name, or the repository holds something else.
+        UnwritableError: it cannot be looked into.
+    """
+    check_name(name)
+    try:
+        check_ours(repository)
+    except OSError as error:
+        raise from_os_error(error, repository) from error
+
+
+def check_name(name: str) -> None:
+    """Refuse what cannot be a directory's name or stand in a URL.
+
+    Raises:
+        RepositoryError: no model can have this name.
+    """
+    if not _NAME.fullmatch(name):
+        raise RepositoryError(
+            f"{name!r} cannot be a model's name",
+            why="it becomes the name of directories and a part of URLs",
+            hint="use letters, digits, '-', '_' and '.', starting with a letter or digit",
+        )
+
+
+def check_ours(repository: Path) -> None:
+    """Refuse a directory with contents but no marker; the beginnings of our own are no contents.
+
+    Raises:
+        RepositoryError: it holds something that hrm-trt did not write.
+    """
+    if (repository / MARKER).is_file():
+        read_marker(repository)
+        return
+    entries = repository.iterdir() if repository.is_dir() else iter(())
+    others = sorted(path.name for path in entries if path.name != LOCK and not path.name.startswith(f".{MARKER}."))
+    if others:
+        raise RepositoryError(
+            f"{repository} is not a model repository of hrm-trt",
+            why=f"it holds {others[0]} and no {MARKER}; nothing there was changed",
+            hint="publish to an empty or new directory, and give the server both with --model-repository",
+        )
+
+
 def numbered(model: Path) -> Iterator[tuple[int, Path]]:
     """The version directories of a model."""
     if not model.is_dir():
@@ -148,7 +197,7 @@ def list_published(repository: Path) -> tuple[VersionManifest, ...]:
 
 def is_published(path: Path) -> bool:
     """Whether ``path`` reads REPOSITORY/NAME, with a set of that name in a repository of ours."""
-    return (path.parent / MARKER).is_file() and path.name in read_marker(path.parent).sets
+    return is_file(path.parent / MARKER) and path.name in read_marker(path.parent).sets
 
 
 def open_published(path: Path, topology: Topology | None = None) -> tuple[Path, BundleManifest]:

@@ -21,6 +21,7 @@ from triton_models.repository import (
     SCRATCH,
     Marker,
     VersionManifest,
+    check_ours,
     model_name,
     numbered,
     read_marker,
@@ -45,10 +46,10 @@ def claimed(repository: Path, name: str, models: Sequence[str]) -> Iterator[None
         UnwritableError: it cannot be written.
     """
     try:
-        _check_ours(repository)
+        check_ours(repository)
         repository.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(repository / LOCK, timeout=_LOCK_SECONDS):
-            _check_ours(repository)
+            check_ours(repository)
             _mark(repository, name, models)
             yield
     except filelock.Timeout as error:
@@ -130,21 +131,6 @@ def describe(model: str, versions: Sequence[VersionManifest]) -> ModelDescriptio
         outputs=tuple(map(tensor, newest.outputs)),
         versions=tuple(number for number, _ in having),
     )
-
-
-def _check_ours(repository: Path) -> None:
-    """Refuse a directory with contents but no marker; the beginnings of our own are no contents."""
-    if (repository / MARKER).is_file():
-        read_marker(repository)
-        return
-    entries = repository.iterdir() if repository.is_dir() else iter(())
-    others = sorted(path.name for path in entries if path.name != LOCK and not path.name.startswith(f".{MARKER}."))
-    if others:
-        raise RepositoryError(
-            f"{repository} is not a model repository of hrm-trt",
-            why=f"it holds {others[0]} and no {MARKER}; nothing there was changed",
-            hint="publish to an empty or new directory, and give the server both with --model-repository",
-        )
 
 
 def _mark(repository: Path, name: str, models: Sequence[str]) -> None:

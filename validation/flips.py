@@ -39,6 +39,6 @@ def flips(examples: tuple[int, ...], puzzles: PuzzleSet, baseline: Answers, engi
     )
 
 
-def replay_command(model: str, example: int) -> str:
-    """The command that solves one puzzle of the test set again."""
-    return f"hrm-trt solve --model {shlex.quote(model)} --example {example}"
+def replay_command(model: str, example: int, policy: str) -> str:
+    """The command that solves one puzzle of the gate again, as the gate did."""
+    return f"hrm-trt solve --model {shlex.quote(model)} --policy {policy} --example {example}"

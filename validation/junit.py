@@ -84,5 +84,5 @@ def _flips(case: GateCase) -> str:
     """The flipped puzzles by number, and how to see one."""
     lost, won = case.verdict.lost, case.verdict.won
     lines = [f"{kind}: {', '.join(map(str, some))}" for kind, some in (("lost", lost), ("won", won)) if some]
-    lines += [f"replay one: {replay_command(case.bundle, example)}" for example in (*lost, *won)[:1]]
+    lines += [f"replay one: {replay_command(case.bundle, example, case.policy)}" for example in (*lost, *won)[:1]]
     return "\n".join(lines)

@@ -5,17 +5,16 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hrm.checkpoint.refusals import refusal, shown
 from hrm.config import HRMConfig
-from hrm.data.dataset import check_fits, read_info
+from hrm.data.dataset import DatasetInfo, check_fits, read_info
 from hrm.errors import CheckpointError
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from hrm.data.dataset import DatasetInfo
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -53,7 +52,7 @@ def complete(settings: dict[str, Any], shapes: Shapes, weights: Path, dataset: P
     if "seq_len" in sizes:
         config = HRMConfig.from_dict(sizes)
     else:
-        info = _dataset_info(dataset or weights.parent / "dataset", weights)
+        info = _required_sizes(weights, dataset)
         config = HRMConfig.from_dict(sizes | {"seq_len": info.seq_len})
         check_fits(info, config)
     _check_mlp(config, shapes, weights)
@@ -104,10 +103,25 @@ def _check_mlp(config: HRMConfig, shapes: Shapes, weights: Path) -> None:
         raise refusal(weights, why)
 
 
-def _dataset_info(directory: Path, weights: Path) -> DatasetInfo:
+def dataset_sizes(weights: Path, dataset: Path | None) -> DatasetInfo | None:
+    """The sizes in ``dataset``, or in the directory ``dataset`` beside the weights for None; None where it has none.
+
+    Raises:
+        DatasetError: a ``dataset.json`` is malformed.
+    """
+    directory = dataset or weights.parent / "dataset"
     for split in ("test", "train"):
         if (directory / split / "dataset.json").is_file():
-            return read_info(directory, split)
+            info = read_info(directory, split)
+            return DatasetInfo(**{field.name: getattr(info, field.name) for field in fields(DatasetInfo)})
+    return None
+
+
+def _required_sizes(weights: Path, dataset: Path | None) -> DatasetInfo:
+    info = dataset_sizes(weights, dataset)
+    if info is not None:
+        return info
+    directory = dataset or weights.parent / "dataset"
     raise CheckpointError(
         f"the sequence length of {weights} cannot be known",
         why=f"with rotary positions no tensor shows it, and there is no {directory}/test/dataset.json",

@@ -63,7 +63,7 @@ def read_record(directory: Path) -> DatasetRecord | None:
     """The record of the data set in ``directory``; None where it has none.
 
     Raises:
-        DatasetError: the record is malformed, or the files are not the ones that it speaks of.
+        DatasetError: the record is malformed.
     """
     path = directory / RECORD
     if not path.exists():
@@ -75,6 +75,18 @@ def read_record(directory: Path) -> DatasetRecord | None:
     except ValidationError as error:
         first = error.errors()[0]
         raise broken(path, f"{'.'.join(map(str, first['loc'])) or 'document'}: {first['msg']}") from error
+    return record
+
+
+def check_record(directory: Path) -> None:
+    """Check that the files are still the ones that the record speaks of, where there is one; reads all of them.
+
+    Raises:
+        DatasetError: the record is malformed, or the files have changed.
+    """
+    record = read_record(directory)
+    if record is None:
+        return
     found = digest_dataset(directory)
     if found != record.digest:
         raise DatasetError(
@@ -82,7 +94,6 @@ def read_record(directory: Path) -> DatasetRecord | None:
             why=f"{RECORD} names the digest {record.digest[:12]}…, and the files have {found[:12]}…",
             hint=f"restore the files, or, if the change was meant, bring {RECORD} up to date with digest {found}",
         )
-    return record
 
 
 def write_record(directory: Path, record: DatasetRecord) -> None:

@@ -32,6 +32,10 @@ ModelName = Annotated[
 ]
 DatasetDir = Annotated[Path | None, typer.Option("--dataset", help="A data set in the official layout.")]
 PolicyName = Annotated[str, typer.Option("--policy", help="When a puzzle stops: fixed, adaptive or confidence.")]
+Threshold = Annotated[
+    float | None,
+    typer.Option(min=0.0, max=1.0, help="Mean probability at which `confidence` stops.  [default: as gated, or 0.95]"),
+]
 Threads = Annotated[int, typer.Option("--threads", min=0, help="Threads for the engine; 0 takes every core.")]
 
 
@@ -92,7 +96,7 @@ def evaluate(
     split: Annotated[str, typer.Option(help="The data set's split.")] = "test",
     inputs: Annotated[Path | None, typer.Option(help="Puzzles without labels: an .npz with `inputs`.")] = None,
     policy: PolicyName = "fixed",
-    threshold: Annotated[float, typer.Option(help="Mean probability at which `confidence` stops.")] = 0.95,
+    threshold: Threshold = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Use the first N puzzles.")] = None,
     dtype: Annotated[str, typer.Option(help="What PyTorch computes in: float32 or bfloat16.")] = "float32",
     batch: Annotated[int, typer.Option(min=1, help="Puzzles per engine call, at most.")] = 64,
@@ -128,8 +132,12 @@ def solve(
     example: Annotated[int | None, typer.Option(min=0, help="Take this puzzle of the model's test set.")] = None,
     model: ModelName = None,
     dataset: DatasetDir = None,
-    policy: PolicyName = "adaptive",
-    png: Annotated[Path | None, typer.Option(help="Draw the puzzle and its answer into this PNG.")] = None,
+    policy: Annotated[
+        str | None,
+        typer.Option(help="fixed, adaptive or confidence.  [default: adaptive where it passed, else fixed]"),
+    ] = None,
+    threshold: Threshold = None,
+    png: Annotated[Path | None, typer.Option(help="Draw the puzzle and its answer into this PNG (or .svg).")] = None,
     threads: Threads = 0,
     workdir: Workdir = None,
     json: Json = False,
@@ -143,6 +151,7 @@ def solve(
         model=model,
         dataset=dataset,
         policy=policy,
+        threshold=threshold,
         png=png,
         threads=threads,
         workdir=workdir,

@@ -63,6 +63,12 @@ def build_command(options: BuildOptions, *, until: str, workdir: Path | None, js
             f"{until!r} is no stage", why="--until stops after a stage", hint=f"one of {', '.join(STAGES)}"
         )
     place = Workdir(workdir)
+    if options.publish is not None and until != "publish":
+        raise UsageError(
+            f"nothing is published when a build stops after {until}",
+            why="--publish and --until contradict each other",
+            hint="leave one of them out",
+        )
     recipe = _recipe(options, place)
     with BuildView() as view:
         result = run(recipe, place, until=until, emit=view)

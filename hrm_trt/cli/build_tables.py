@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from itertools import groupby
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich import box
@@ -12,20 +13,19 @@ from rich.filesize import decimal
 from rich.markup import escape
 from rich.table import Table
 
-from hrm_trt.cli.console import results
+from hrm_trt.cli.console import program, results
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from engines.bundle import GateRecord
-    from hrm_trt.pipeline.result import BuildResult, EngineRow
+    from hrm_trt.pipeline.result import BuildResult, EngineRow, GraphRow
 
 _COLOURS = {"pass": "green", "fail": "red", "inconclusive": "yellow"}
 _STATUS_COLOURS = {"built": "green", "cached": "green", "failed": "red"}
 
 _EXAMPLE = 22
-"""A puzzle of the demo that takes five segments; every data set that can pass a gate has that many."""
+"""A puzzle of the demo that takes five segments; every data set on which a bundle can pass has that many."""
 
 
 def show(result: BuildResult, workdir: Path | None) -> None:
@@ -35,6 +35,8 @@ def show(result: BuildResult, workdir: Path | None) -> None:
         result: what the build came to.
         workdir: what `--workdir` was given, for the next command.
     """
+    if result.graphs:
+        results.print(_graphs(result.graphs))
     if result.engines:
         results.print(_engines(result.engines))
     if result.gates:
@@ -52,9 +54,22 @@ def show(result: BuildResult, workdir: Path | None) -> None:
         results.print(f"  report      {escape(str(result.report / 'report.html'))}")
     if result.bundles:
         model = next(iter(result.bundles))
-        command = f"solve --model {model} --example {_EXAMPLE}" if result.gates else f"inspect {model}"
+        command = f"solve --model {model} --example {_EXAMPLE}" if result.published else f"inspect {model}"
         place = "" if workdir is None else f" --workdir {shlex.quote(str(workdir))}"
-        results.print(f"try next: [bold]{escape(f'hrm-trt {command}{place}')}[/]")
+        results.print(f"try next: [bold]{escape(f'{program()} {command}{place}')}[/]")
+    elif not result.engines and not result.graphs:
+        results.print(f"loaded {escape(result.given)}: {result.checkpoint['parameters']:,} parameters")
+
+
+def _graphs(rows: list[GraphRow]) -> Group:
+    table = Table(title="Graphs", title_justify="left", box=box.SIMPLE_HEAD)
+    for name in ("module", "variant"):
+        table.add_column(name)
+    table.add_column("size", justify="right")
+    for row in rows:
+        table.add_row(row.module, row.variant, decimal(row.bytes))
+    places = dict.fromkeys(str(Path(row.path).parent) for row in rows)
+    return Group(table, *(f"  in {escape(place)}" for place in places))
 
 
 def _engines(rows: list[EngineRow]) -> Table:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hrm.errors import UsageError
 from hrm_trt.cli.console import print_json, results
 
 if TYPE_CHECKING:
@@ -17,9 +18,16 @@ def convert_command(checkpoint: str, output: Path, *, dataset: Path | None, json
     from hrm.checkpoint.native import save
     from hrm.files import sha256_file
 
+    if output.suffix != ".safetensors":
+        raise UsageError(
+            f"cannot write {output}",
+            why="checkpoints of this project's own are told by their ending",
+            hint=f"name it {output.with_suffix('.safetensors')}",
+        )
     loaded = load(locate(checkpoint), dataset)
     save(loaded.config, loaded.tensors, output)
     document = {
+        "format_version": 1,
         "checkpoint": checkpoint,
         "output": str(output.resolve()),
         "sha256": sha256_file(output),

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from engines.act import Answers, Array, Stepper
     from hrm.config import HRMConfig
+    from hrm_trt.pipeline.models import Model
     from validation.observers import OutputRecorder
 
 DType = Literal["float32", "bfloat16"]
@@ -36,7 +37,7 @@ class EvaluateOptions:
     split: str
     inputs: Path | None
     policy: str
-    threshold: float
+    threshold: float | None
     limit: int | None
     dtype: str
     batch: int
@@ -53,24 +54,33 @@ class Subject:
     stepper: Stepper
     config: HRMConfig
     dataset: Path | None
+    model: Model | None = None
+    """The bundle, where it is one."""
 
 
 def evaluate_command(options: EvaluateOptions, *, json: bool) -> None:
     """Evaluate and print."""
-    policy_name = choice("--policy", options.policy, get_args(PolicyName))
+    policy_name: PolicyName = choice("--policy", options.policy, get_args(PolicyName))
     choice("--dtype", options.dtype, get_args(DType))
     subject = _checkpoint(options) if options.checkpoint is not None else _bundle(options)
-    policy = Policy(policy_name, subject.config.halt_max_steps, options.threshold)
+    policy = _policy(options, policy_name, subject)
     if options.inputs is not None:
         measured = _unlabelled(options, options.inputs, subject, policy)
     else:
         measured = _labelled(options, subject, policy)
-    document = {"model": subject.name, "policy": policy.name, **measured}
+    document = {"format_version": 1, "model": subject.name, "policy": policy.name, **measured}
     if json:
         print_json(document)
     else:
-        for key, value in document.items():
+        for key, value in list(document.items())[1:]:
             results.print(f"{key:<18} {value}", highlight=False)
+
+
+def _policy(options: EvaluateOptions, name: PolicyName, subject: Subject) -> Policy:
+    if subject.model is not None:
+        return subject.model.policy(name, options.threshold)
+    depth = subject.config.halt_max_steps
+    return Policy(name, depth) if options.threshold is None else Policy(name, depth, options.threshold)
 
 
 def _checkpoint(options: EvaluateOptions) -> Subject:
@@ -100,7 +110,7 @@ def _bundle(options: EvaluateOptions) -> Subject:
             hint="leave --dtype out, or evaluate the checkpoint with --checkpoint",
         )
     stepper = model.open(RuntimeOptions(threads=options.threads))
-    return Subject(model.name, stepper, model.config, None if options.inputs else model.dataset(options.dataset))
+    return Subject(model.name, stepper, model.config, None if options.inputs else model.dataset(options.dataset), model)
 
 
 def _labelled(options: EvaluateOptions, subject: Subject, policy: Policy) -> dict[str, Any]:

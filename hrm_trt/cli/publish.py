@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from rich.markup import escape
 
-from engines.bundle import MANIFEST
 from hrm.errors import RepositoryError, UsageError
 from hrm_trt.cli.console import print_json, results
 from hrm_trt.pipeline.models import find_model
@@ -32,7 +31,7 @@ def publish_command(
 
     models = [find_model(bundle, Workdir(workdir)) for bundle in bundles]
     for model in models:
-        if not (model.root / MANIFEST).is_file():
+        if model.published:
             raise UsageError(
                 f"{model.name} is published already",
                 why="it is in a model repository, and publishing takes bundles",
@@ -46,7 +45,7 @@ def publish_command(
         allow_ungated=allow_ungated,
     )
     if json:
-        print_json(asdict(published) | {"repository": str(published.repository)})
+        print_json({"format_version": 1, **asdict(published), "repository": str(published.repository)})
         return
     stamp = "" if published.gated else " [yellow](not gated)[/]"
     results.print(
@@ -60,9 +59,10 @@ def preflight_command(repository: Path, *, json: bool) -> int:
     """Check a repository; 0 where a server would load it all."""
     from triton_models.preflight import preflight
 
+    repository = repository.resolve()
     problems = preflight(repository)
     if json:
-        print_json({"repository": str(repository.resolve()), "problems": [asdict(problem) for problem in problems]})
+        print_json({"format_version": 1, "repository": str(repository), "problems": [asdict(one) for one in problems]})
     for problem in problems if not json else ():
         results.print(f"[red]✗[/] {escape(f'{problem.model}: {problem.what}')}\n  [dim]next:[/] {escape(problem.hint)}")
     if not problems and not json:

@@ -14,10 +14,11 @@ from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
-from engines.act import Policy, PolicyName, confidence, solve
+from engines.act import PolicyName, confidence, solve
 from engines.onnx_runtime import RuntimeOptions
 from hrm.data.tasks import Task, task_of
 from hrm.errors import UsageError
+from hrm.files import is_file
 from hrm_trt.cli.choices import choice
 from hrm_trt.cli.console import people, print_json, results
 from hrm_trt.pipeline.models import find_model
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from rich.console import RenderableType
 
-    from engines.act import Answers, StepOutput
+    from engines.act import Answers, Policy, StepOutput
     from hrm_trt.pipeline.models import Model
 
 _PAUSE_SECONDS = 0.4
@@ -42,7 +43,8 @@ class SolveOptions:
     example: int | None
     model: str | None
     dataset: Path | None
-    policy: str
+    policy: str | None
+    threshold: float | None
     png: Path | None
     threads: int
     workdir: Path | None
@@ -70,10 +72,12 @@ class Segment:
 
 def solve_command(options: SolveOptions, *, json: bool) -> None:
     """Solve, show, and draw where asked."""
-    policy_name = choice("--policy", options.policy, get_args(PolicyName))
     model = find_model(options.model, Workdir(options.workdir))
+    name = (
+        model.default_policy() if options.policy is None else choice("--policy", options.policy, get_args(PolicyName))
+    )
+    policy = model.policy(name, options.threshold)
     puzzle = _puzzle(options, model)
-    policy = Policy(policy_name, model.config.halt_max_steps)
     trace: list[Segment] = []
 
     def keep(segment: int, rows: npt.NDArray[np.intp], output: StepOutput) -> None:
@@ -116,14 +120,15 @@ def _puzzle(options: SolveOptions, model: Model) -> Puzzle:
 
 
 def _example(task: Task, model: Model, given: Path | None, index: int) -> Puzzle:
-    from hrm.data.dataset import read_split
+    from hrm.data.dataset import check_fits, read_split
 
     directory = model.dataset(given)
-    puzzles = read_split(directory, "test")
+    puzzles = read_split(directory, model.split, index + 1)
+    check_fits(puzzles.info, model.config)
     if index >= len(puzzles):
         raise UsageError(
             f"there is no example {index}",
-            why=f"{directory} has {len(puzzles)} test puzzles",
+            why=f"the {model.split} split of {directory} has {len(puzzles)} puzzles",
             hint=f"take one from 0 to {len(puzzles) - 1}",
         )
     return Puzzle(task, puzzles.inputs[index], int(puzzles.puzzle_identifiers[index]), puzzles.labels[index])
@@ -133,7 +138,7 @@ def _text(given: str) -> str:
     if given == "-":
         return sys.stdin.read()
     try:
-        return Path(given).read_text() if Path(given).is_file() else given
+        return Path(given).read_text() if is_file(Path(given)) else given
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"cannot read {given}", why=str(error), hint="give a text file with one puzzle") from error
 
@@ -177,17 +182,19 @@ def _solved(puzzle: Puzzle, answers: Answers) -> bool | None:
 
 
 def _draw(path: Path, puzzle: Puzzle, answers: Answers) -> None:
-    from hrm.data.drawing import Panel, puzzle_figure, to_png
+    from hrm.data.drawing import Panel, puzzle_figure, to_png, to_svg
     from hrm.files import write_bytes
 
     answer = Panel(f"answer after {answers.depth[0]} segments", answers.tokens[0])
-    write_bytes(path, to_png(puzzle_figure(puzzle.task, puzzle.inputs, [answer], puzzle.labels)))
+    figure = puzzle_figure(puzzle.task, puzzle.inputs, [answer], puzzle.labels)
+    write_bytes(path, to_svg(figure).encode() if path.suffix == ".svg" else to_png(figure))
 
 
 def _document(
     model: Model, puzzle: Puzzle, policy: Policy, answers: Answers, trace: list[Segment], seconds: float
 ) -> dict[str, Any]:
     return {
+        "format_version": 1,
         "model": model.name,
         "task": puzzle.task.name,
         "policy": policy.name,

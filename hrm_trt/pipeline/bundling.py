@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from engines.bundle import GateRecord, Topology
     from export.contract import Module
-    from hrm_trt.pipeline.store import Artefact, Store
+    from hrm_trt.pipeline.store import Artefact, FileRecord, Store
 
 
 @dataclass(frozen=True)
@@ -72,10 +72,8 @@ def _manifest(parts: Parts, name: str, topology: Topology, gates: tuple[GateReco
         architecture=parts.loaded.value["architecture"],
         profile=parts.profile,
         engines=tuple(_engine(parts, module) for module in MODULES[topology]),
-        carry=StoredFile(file=CARRY, **files[CARRY].model_dump()),
-        puzzle_table=StoredFile(file=PUZZLE_TABLE, **files[PUZZLE_TABLE].model_dump())
-        if PUZZLE_TABLE in files
-        else None,
+        carry=_stored(CARRY, files),
+        puzzle_table=_stored(PUZZLE_TABLE, files) if PUZZLE_TABLE in files else None,
         origin=dict(parts.origin),
         gates=gates,
     )
@@ -83,7 +81,11 @@ def _manifest(parts: Parts, name: str, topology: Topology, gates: tuple[GateReco
 
 def _engine(parts: Parts, module: Module) -> EngineFile:
     ((file, record),) = parts.engines[module].manifest.files.items()
-    return EngineFile(module=module, precision=parts.precision, file=file, **record.model_dump())
+    return EngineFile(module=module, precision=parts.precision, file=file, sha256=record.sha256, bytes=record.bytes)
+
+
+def _stored(file: str, files: Mapping[str, FileRecord]) -> StoredFile:
+    return StoredFile(file=file, sha256=files[file].sha256, bytes=files[file].bytes)
 
 
 def _link(source: Path, target: Path) -> None:

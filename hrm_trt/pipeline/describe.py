@@ -19,9 +19,8 @@ _LIBRARIES = ("torch", "onnx", "onnxruntime", "numpy")
 
 
 def checkpoint(located: Located, loaded: Artefact) -> dict[str, Any]:
-    """Which checkpoint this is."""
+    """Which checkpoint this is, wherever it lies."""
     return {
-        "given": located.given,
         "name": located.name,
         "sha256": loaded.manifest.inputs["checkpoint"],
         "revision": located.revision,
@@ -31,7 +30,7 @@ def checkpoint(located: Located, loaded: Artefact) -> dict[str, Any]:
     }
 
 
-def versions() -> dict[str, str]:
+def versions() -> dict[str, str | None]:
     """The versions that a bundle depends on."""
     return {"hrm-trt": __version__} | {name: version(name) for name in _LIBRARIES}
 

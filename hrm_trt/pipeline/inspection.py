@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engines.bundle import MANIFEST, BundleManifest, GateRecord
-from hrm.files import sha256_file
+from hrm.files import is_file, sha256_file
 from hrm_trt.pipeline.models import find_model
 
 if TYPE_CHECKING:
+    from export.contract import TensorSpec
     from hrm_trt.pipeline.workdir import Workdir
 
 Row = Mapping[str, Any]
@@ -40,14 +41,17 @@ def inspect(what: str, workdir: Workdir) -> Finding:
     Raises:
         UsageError: it is nothing that hrm-trt knows, or is damaged.
     """
+    from triton_models.config import CONFIG
     from triton_models.repository import MARKER, is_published
 
     path = Path(what)
     if path.suffix == ".onnx":
         return _graph(path)
-    if (path / MARKER).is_file():
+    if is_file(path / MARKER):
         return _repository(path)
-    if is_published(path) or any((place / MANIFEST).is_file() for place in (path, workdir.bundle(what))):
+    if is_file(path.parent / MARKER) and is_file(path / CONFIG):
+        return _served(path)
+    if is_published(path) or any(is_file(place / MANIFEST) for place in (path, workdir.bundle(what))):
         model = find_model(what, workdir)
         return _bundle(model.root, model.manifest)
     return _checkpoint(what)
@@ -67,8 +71,11 @@ def _graph(path: Path) -> Finding:
         "sha256": sha256_file(path),
     }
     tensors = [("input", spec) for spec in specs.inputs] + [("output", spec) for spec in specs.outputs]
-    rows = tuple({"": kind, "name": spec.name, "type": spec.dtype, "shape": list(spec.shape)} for kind, spec in tensors)
-    return Finding("graph", facts, {"tensors": rows, "operators": _operators(path)})
+    return Finding("graph", facts, {"tensors": _tensors(tensors), "operators": _operators(path)})
+
+
+def _tensors(tensors: list[tuple[str, TensorSpec]]) -> tuple[Row, ...]:
+    return tuple({"": kind, "name": spec.name, "type": spec.dtype, "shape": list(spec.shape)} for kind, spec in tensors)
 
 
 def _operators(path: Path) -> tuple[Row, ...]:
@@ -88,7 +95,7 @@ def _bundle(root: Path, manifest: BundleManifest) -> Finding:
         "policies": ", ".join(manifest.passed()) or "none passed its gate",
         "batch": f"{manifest.profile.batch.min} to {manifest.profile.batch.max}",
         "sequence": manifest.profile.sequence.max,
-        "checkpoint": manifest.origin["checkpoint"]["given"],
+        "checkpoint": manifest.origin["checkpoint"]["name"],
         "attention": manifest.origin["checkpoint"]["attention"],
         "versions": ", ".join(f"{name} {version}" for name, version in manifest.origin["versions"].items()),
         "directory": str(root.resolve()),
@@ -98,6 +105,26 @@ def _bundle(root: Path, manifest: BundleManifest) -> Finding:
         for one in manifest.engines
     )
     return Finding("bundle", facts, {"engines": engines}, manifest.gates)
+
+
+def _served(path: Path) -> Finding:
+    """One model of a repository, as Triton serves it."""
+    from triton_models.repository import numbered, read_version
+
+    manifests = [read_version(directory) for _, directory in sorted(numbered(path))]
+    newest = manifests[-1]
+    model = next(one for one in newest.models if one.name == path.name)
+    facts = {
+        "set": newest.name,
+        "module": model.module,
+        "runtime": model.runtime,
+        "largest batch": model.max_batch,
+        "versions": ", ".join(str(manifest.version) for manifest in manifests),
+        "gated": newest.gated,
+        "policies": ", ".join(newest.policies),
+    }
+    tensors = [("input", spec) for spec in model.inputs] + [("output", spec) for spec in model.outputs]
+    return Finding("published model", facts, {"tensors": _tensors(tensors)}, newest.bundles[0].gates)
 
 
 def _repository(path: Path) -> Finding:

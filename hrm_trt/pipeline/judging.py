@@ -6,7 +6,10 @@ import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from engines.bundle import GateRecord
+from hrm.data.layout import IGNORE
 from hrm_trt.pipeline.store import Step
 from hrm_trt.pipeline.trial import ANSWERS, RUN_CODE, answer, baseline
 from validation.checks import Check
@@ -20,6 +23,9 @@ if TYPE_CHECKING:
     from engines.bundle import BundleManifest
     from hrm_trt.pipeline.store import Artefact
     from hrm_trt.pipeline.trial import Trial
+
+
+_HERE = "hrm_trt.pipeline.judging"
 
 
 @dataclass(frozen=True)
@@ -82,7 +88,7 @@ def _judge(
         "checks": checked.digest,
         "options": options.model_dump(mode="json"),
     }
-    code = ("validation.gate", "validation.verdict", "validation.statistics", "validation.checks")
+    code = (_HERE, "validation.gate", "validation.verdict", "validation.statistics", "validation.checks")
     step = Step("gate", f"{manifest.name}, {name}", inputs=inputs, code=code, libraries=("scipy", "numpy"))
     artefact = trial.store.make(step, work)
     verdict = Verdict.model_validate(artefact.value["verdict"])
@@ -102,9 +108,12 @@ def _verdict(trial: Trial, reference: Artefact, answers: Artefact, checked: Arte
         check_varied(trial.puzzles.inputs, ours.answers),
         *(Check.model_validate(check) for check in checked.value),
     ]
-    verdict = judge(theirs.solved, ours.solved, trial.puzzles.groups, trial.settings.options())
+    judged = np.flatnonzero((trial.puzzles.labels != IGNORE).any(axis=1))  # nobody can solve the others
+    compared = theirs.solved[judged], ours.solved[judged], trial.puzzles.groups[judged]
+    verdict = judge(*compared, trial.settings.options())
+    flips = {name: tuple(judged[list(getattr(verdict, name))].tolist()) for name in ("lost", "won")}
     return {
-        "verdict": refuse(verdict, checks).model_dump(mode="json"),
+        "verdict": refuse(verdict.model_copy(update=flips), checks).model_dump(mode="json"),
         "checks": [check.model_dump() for check in checks],
     }
 
@@ -118,7 +127,7 @@ def _check(trial: Trial, manifest: BundleManifest, model: Callable[[], Stepper])
         return [check_batch_independence(model(), trial.puzzles, batches).model_dump()]
 
     inputs = {**trial.inputs, "bundle": manifest.digest, "batches": batches}
-    code = (*RUN_CODE, "validation.checks")
+    code = (_HERE, *RUN_CODE, "validation.checks")
     step = Step("check", manifest.name, inputs=inputs, code=code, libraries=("onnxruntime",))
     return trial.store.make(step, work)
 

@@ -24,8 +24,7 @@ class Package:
     @property
     def version(self) -> str | None:
         """The installed version, if any."""
-        found = version(self.name)
-        return None if found == "absent" else found
+        return version(self.name)
 
 
 PACKAGES = (
@@ -83,7 +82,7 @@ def gpus() -> tuple[str, ...]:
 
 def abilities() -> tuple[Ability, ...]:
     """What this machine can do for every target and precision."""
-    missing = [name for name in NEEDED_TO_BUILD if version(name) == "absent"]
+    missing = [name for name in NEEDED_TO_BUILD if version(name) is None]
     lack = f"not installed: {', '.join(missing)}" if missing else None
     command = "pip install 'hrm-trt[cpu]'" if missing else None
     rows = []

@@ -5,15 +5,15 @@ from __future__ import annotations
 import difflib
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import yaml
-from pydantic import Field, ValidationError, field_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from engines.act import PolicyName
 from engines.bundle import Range, Topology
 from engines.onnx_runtime import RuntimeOptions
-from engines.targets import TARGETS, PrecisionName, RuntimeName, TargetName
+from engines.targets import TARGETS, PrecisionName, RuntimeName, TargetName, refusal
 from hrm.documents import Document
 from hrm.errors import RecipeError
 from validation.verdict import GateOptions
@@ -61,10 +61,10 @@ class Recipe(Document):
     )
     checkpoint: str = Field(description="a directory, a file, or hf://repo@revision")
     dataset: Path | None = Field(None, description="a data set in the official layout; the gate needs it")
-    targets: tuple[TargetName, ...] = ("cpu",)
+    targets: tuple[TargetName, ...] = Field(("cpu",), min_length=1)
     precisions: tuple[PrecisionName, ...] = Field((), description="each target's own when left out")
     runtime: RuntimeName = "onnxruntime"
-    topologies: tuple[Topology, ...] = ("segment", "planner-executor")
+    topologies: tuple[Topology, ...] = Field(("segment", "planner-executor"), min_length=1)
     profile: ProfileSettings = ProfileSettings()
     execution: RuntimeOptions = RuntimeOptions()
     gate: GateSettings = GateSettings()
@@ -76,12 +76,17 @@ class Recipe(Document):
         return self.profile.batch.opt
 
     def pairs(self) -> tuple[tuple[TargetName, PrecisionName], ...]:
-        """Every target and precision that is asked for."""
-        return tuple(
+        """Every target and precision that is asked for, each once."""
+        asked = (
             (target, precision)
             for target in self.targets
             for precision in self.precisions or (TARGETS[target].default,)
         )
+        return tuple(dict.fromkeys(asked))
+
+    def buildable(self) -> tuple[tuple[TargetName, PrecisionName], ...]:
+        """The pairs of which this version builds engines."""
+        return tuple(pair for pair in self.pairs() if refusal(*pair) is None)
 
 
 def read_recipe(path: Path) -> dict[str, Any]:
@@ -92,7 +97,7 @@ def read_recipe(path: Path) -> dict[str, Any]:
     """
     try:
         values = yaml.safe_load(path.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         reason = str(error).replace("\n", " ")
         raise RecipeError(
             f"cannot read the recipe {path}", why=reason, hint="`hrm-trt schema` shows its form"
@@ -131,7 +136,7 @@ def _explain(error: ValidationError) -> RecipeError:
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        known = sorted(_keys())
+        known = _keys(first["loc"][:-1])
         return RecipeError(f"unknown key {where}", why="no such setting", hint=_nearest(str(first["loc"][-1]), known))
     if first["type"] == "missing":
         return RecipeError(f"the recipe lacks {where}", why="it has no default", hint=f"add `{where}:`")
@@ -142,9 +147,13 @@ def _explain(error: ValidationError) -> RecipeError:
     return RecipeError(f"{where} cannot be {given!r}", why=first["msg"], hint="`hrm-trt schema` shows what it can be")
 
 
-def _keys() -> set[str]:
-    parts = (Recipe, ProfileSettings, GateSettings, PublishSettings, RuntimeOptions, Range)
-    return {name for part in parts for name in part.model_fields}
+def _keys(place: tuple[int | str, ...]) -> list[str]:
+    """The settings that may stand at ``place``."""
+    part: type[BaseModel] = Recipe
+    for key in place:
+        kinds = (part.model_fields[str(key)].annotation, *get_args(part.model_fields[str(key)].annotation))
+        part = next(kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel))
+    return sorted(part.model_fields)
 
 
 def _nearest(word: str, known: list[str]) -> str:

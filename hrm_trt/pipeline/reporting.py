@@ -6,7 +6,6 @@ import platform
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hrm_trt.pipeline import machine
@@ -15,6 +14,7 @@ from hrm_trt.pipeline.trial import ANSWERS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from engines.bundle import BundleManifest
     from hrm_trt.pipeline.judging import Judged
@@ -76,7 +76,7 @@ def _report(trial: Trial, subject: Subject) -> Report:
         name=subject.name,
         created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         checkpoint=f"{checkpoint['name']} ({checkpoint['parameters']:,} parameters)",
-        dataset=f"{_short(dataset['path'])}, {dataset['split']} split, {len(trial.puzzles):,} puzzles",
+        dataset=f"{_short(trial.dataset)}, {dataset['split']} split, {len(trial.puzzles):,} puzzles",
         machine=f"{machine.processor()}, {platform.system()} {platform.release()}",
         task=task_of(architecture["vocab_size"], architecture["seq_len"]),
         baseline_by_segment=reference.exact_by_segment or (),
@@ -86,9 +86,9 @@ def _report(trial: Trial, subject: Subject) -> Report:
     )
 
 
-def _short(path: str) -> str:
+def _short(path: Path) -> str:
     """The end of a path: a report is read elsewhere, and the digest tells which data set it was."""
-    return "/".join(Path(path).parts[-2:])
+    return "/".join(path.resolve().parts[-2:])
 
 
 def _bundle(trial: Trial, subject: Subject, reference: Evaluation, judged: tuple[Judged, ...]) -> BundleResult:

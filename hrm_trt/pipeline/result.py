@@ -60,6 +60,8 @@ class BuildResult:
     report: Path | None = None
     asked: tuple[str, ...] = ()
     """Policies that were asked for by name: the exit code speaks of them beside ``fixed``."""
+    given: str = ""
+    """The checkpoint as it was asked for."""
     worked: bool = False
     """Whether any artefact had to be made."""
 
@@ -76,7 +78,7 @@ class BuildResult:
         """The document that `hrm-trt build --json` prints."""
         return {
             "format_version": 1,
-            "checkpoint": self.checkpoint,
+            "checkpoint": {"given": self.given, **self.checkpoint},
             "engines": [asdict(row) for row in self.engines],
             "graphs": [asdict(row) for row in self.graphs],
             "gates": [gate.model_dump(mode="json") for gate in self.gates],

@@ -6,26 +6,28 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from engines.bundle import MODULES, Profile, Range
+from engines.bundle import MANIFEST, MODULES, Profile, Range, read_manifest
 from engines.targets import TARGETS, refusal
 from hrm.checkpoint import locate
 from hrm.errors import EngineError, ExportError, RecipeError
 from hrm_trt.pipeline import describe, judging, stages
 from hrm_trt.pipeline.bundling import Parts, assemble, bundle_name
-from hrm_trt.pipeline.events import Emit, Event, Finished, ignore
+from hrm_trt.pipeline.events import Emit, Event, Finished, Noted, ignore
 from hrm_trt.pipeline.reporting import Subject, make_report
 from hrm_trt.pipeline.result import BuildResult
 from hrm_trt.pipeline.store import Store
 from hrm_trt.pipeline.trial import prepare
+from triton_models.repository import check_destination
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from engines.bundle import BundleManifest
     from engines.targets import PrecisionName, TargetName
     from export.contract import Module
     from hrm_trt.pipeline.judging import Judged
-    from hrm_trt.pipeline.recipe import PublishSettings, Recipe
+    from hrm_trt.pipeline.recipe import Recipe
     from hrm_trt.pipeline.result import Status
     from hrm_trt.pipeline.store import Artefact
     from hrm_trt.pipeline.trial import Trial
@@ -33,6 +35,15 @@ if TYPE_CHECKING:
 
 Stage = Literal["load", "export", "build", "validate", "publish"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
+
+
+@dataclass(frozen=True)
+class Passed:
+    """The bundles of one target and precision that passed under ``fixed``."""
+
+    target: str
+    precision: str
+    bundles: tuple[Path, ...]
 
 
 @dataclass
@@ -50,6 +61,8 @@ class Build:
     trial: Trial | None = None
     """What bundles are judged by; None where the build stops before that."""
     judged: list[Judged] = field(default_factory=list)
+    passed: list[Passed] = field(default_factory=list)
+    """What may be published."""
 
     def reaches(self, stage: Stage) -> bool:
         """Whether the build goes as far as ``stage``."""
@@ -65,7 +78,7 @@ def run(recipe: Recipe, workdir: Workdir, *, until: Stage = "publish", emit: Emi
     """
     _check(recipe, until)
     located = locate(recipe.checkpoint)
-    result = BuildResult()
+    result = BuildResult(given=recipe.checkpoint)
     if "policies" in recipe.gate.model_fields_set:
         result.asked = recipe.gate.policies
 
@@ -73,19 +86,24 @@ def run(recipe: Recipe, workdir: Workdir, *, until: Stage = "publish", emit: Emi
         result.worked |= isinstance(event, Finished) and not event.cached
         emit(event)
 
-    name = recipe.name or re.sub(r"[^A-Za-z0-9._-]+", "-", located.name).strip("-.")
+    name = recipe.name or re.sub(r"[^A-Za-z0-9._-]+", "-", located.name).strip("-._")
     build = Build(recipe, workdir, until, name, Store(workdir.root, watch), result)
-    loaded = stages.load(build.store, located, recipe.dataset, recipe.gate.split)
+    if build.reaches("publish") and recipe.publish is not None:
+        check_destination(recipe.publish.repository, recipe.publish.name or name)
+    loaded = stages.load(build.store, located, recipe.dataset)
     result.checkpoint = describe.checkpoint(located, loaded)
     build.origin = {"checkpoint": result.checkpoint, "versions": describe.versions()}
     if build.reaches("validate") and recipe.dataset is not None:
         build.trial = prepare(build.store, loaded, recipe.dataset, recipe.gate, recipe.execution, recipe.batch)
         build.origin["dataset"] = build.trial.origin
+        workdir.point(workdir.dataset(build.trial.origin["sha256"]), recipe.dataset.resolve())
     if build.reaches("export"):
         for target, precision in recipe.pairs():
             _pair(build, loaded, target, precision)
     if build.trial is not None and build.judged:
         result.report = _report(build, build.trial)
+    for passed in build.passed:
+        _publish(build, passed)
     return result
 
 
@@ -121,11 +139,10 @@ def _pair(build: Build, loaded: Artefact, target: TargetName, precision: Precisi
     try:
         graphs = stages.export(build.store, loaded, TARGETS[target].variants[precision])
         engines = _engines(build, graphs, target, precision)
+        if engines:
+            _bundles(build, _parts(build, loaded, graphs, engines, target, precision))
     except (ExportError, EngineError) as error:
         give_up("failed", str(error))
-        return
-    if engines:
-        _bundles(build, _parts(build, loaded, graphs, engines, target, precision))
 
 
 def _engines(build: Build, graphs: Artefact, target: TargetName, precision: PrecisionName) -> dict[Module, Artefact]:
@@ -163,7 +180,7 @@ def _parts(
 
 
 def _bundles(build: Build, parts: Parts) -> None:
-    """Bundle, judge and publish the engines of one pair."""
+    """Bundle and judge the engines of one pair."""
     passed: list[Path] = []
     for topology in build.recipe.topologies:
         name = bundle_name(build.name, parts.target, parts.precision, topology)
@@ -176,19 +193,35 @@ def _bundles(build: Build, parts: Parts) -> None:
             manifest, bundle = assemble(build.store, parts, name, topology, records)
         if "fixed" in manifest.passed():
             passed.append(bundle.path)
-        build.workdir.point(build.workdir.bundle(name), bundle)
-        build.result.bundles[name] = build.workdir.bundle(name)
-    if passed and build.reaches("publish") and build.recipe.publish is not None:
-        _publish(build, build.recipe.publish, parts, passed)
+        build.result.bundles[name] = _name_bundle(build, manifest, bundle.path)
+    if passed:
+        build.passed.append(Passed(parts.target, parts.precision, tuple(passed)))
 
 
-def _publish(build: Build, settings: PublishSettings, parts: Parts, bundles: list[Path]) -> None:
+def _name_bundle(build: Build, manifest: BundleManifest, bundle: Path) -> Path:
+    """Give a bundle its name, unless that names one that passed and this one did not; returns where the bundle is."""
+    place = build.workdir.bundle(manifest.name)
+    if "fixed" not in manifest.passed() and (place / MANIFEST).is_file():
+        older = read_manifest(place)
+        if "fixed" in older.passed():
+            if not manifest.gates and older.digest == manifest.digest:
+                return place  # the same engines, and a verdict with them
+            build.store.emit(Noted(f"{manifest.name} still names the bundle that passed; this one is at {bundle}"))
+            return bundle
+    build.workdir.point(place, bundle)
+    return place
+
+
+def _publish(build: Build, passed: Passed) -> None:
     from triton_models.publish import publish
 
+    settings = build.recipe.publish
+    if settings is None or not build.reaches("publish"):
+        return
     name = settings.name or build.name
-    if len(build.recipe.pairs()) > 1:
-        name = f"{name}-{parts.target}-{parts.precision}"
-    published = publish(bundles, settings.repository, name, keep=settings.keep)
+    if len(build.recipe.buildable()) > 1:
+        name = f"{name}-{passed.target}-{passed.precision}"
+    published = publish(passed.bundles, settings.repository, name, keep=settings.keep)
     build.result.worked |= published.new
     build.result.published.append(published)
 
@@ -196,7 +229,7 @@ def _publish(build: Build, settings: PublishSettings, parts: Parts, bundles: lis
 def _report(build: Build, trial: Trial) -> Path:
     seconds = {row.sha256: row.seconds for row in build.result.engines if row.sha256 and row.seconds is not None}
     report = make_report(trial, Subject(build.name, build.origin, tuple(build.judged), seconds))
-    build.workdir.point(build.workdir.report(build.name), report)
+    build.workdir.point(build.workdir.report(build.name), report.path)
     return build.workdir.report(build.name)
 
 

@@ -19,12 +19,13 @@ if TYPE_CHECKING:
     from hrm_trt.pipeline.store import Artefact, Store
 
 WEIGHTS = "model.safetensors"
+_HERE = "hrm_trt.pipeline.stages"
 _NETWORK_CODE = ("hrm.config", "hrm.network", "hrm.checkpoint")
 
 
-def load(store: Store, located: Located, dataset: Path | None, split: str) -> Artefact:
+def load(store: Store, located: Located, dataset: Path | None) -> Artefact:
     """The checkpoint, checked and written as safetensors; value: its architecture and how attention is computed."""
-    from hrm.data.dataset import read_info
+    from hrm.checkpoint.sizes import dataset_sizes
 
     def work(home: Path) -> Any:
         from hrm.checkpoint.loading import load as read
@@ -33,19 +34,20 @@ def load(store: Store, located: Located, dataset: Path | None, split: str) -> Ar
 
         checkpoint = read(located, dataset)
         save(checkpoint.config, checkpoint.tensors, home / WEIGHTS)
-        store.emit(Noted(f"attention: FlashAttention is replaced by {ATTENTION}"))
         parameters = sum(tensor.numel() for tensor in checkpoint.tensors.values())
         return {"architecture": checkpoint.config.to_dict(), "attention": ATTENTION, "parameters": parameters}
 
-    info = None if dataset is None else asdict(read_info(dataset, split))
+    sizes = dataset_sizes(located.weights, dataset)
     step = Step(
         "load",
         located.name,
-        inputs={"checkpoint": located.digest(), "dataset": info},
-        code=(*_NETWORK_CODE, "hrm.data.layout"),
+        inputs={"checkpoint": located.digest(), "dataset": None if sizes is None else asdict(sizes)},
+        code=(*_NETWORK_CODE, "hrm.data.layout", _HERE),
         libraries=("torch", "safetensors"),
     )
-    return store.make(step, work)
+    artefact = store.make(step, work)
+    store.emit(Noted(f"attention: FlashAttention is replaced by {artefact.value['attention']}"))
+    return artefact
 
 
 def open_network(loaded: Artefact) -> HRM:
@@ -74,7 +76,7 @@ def export(store: Store, loaded: Artefact, variant: Variant) -> Artefact:
         "export",
         subject,
         inputs={"checkpoint": loaded.digest, "variant": variant},
-        code=(*_NETWORK_CODE, "export"),
+        code=(*_NETWORK_CODE, "export", _HERE),
         libraries=("torch", "onnx", "onnxscript", "onnxruntime"),
     )
     return store.make(step, work)
@@ -92,7 +94,7 @@ def build(store: Store, graphs: Artefact, module: Module, runtime: RuntimeName, 
         "build",
         f"{module} {label}",
         inputs={"graph": graphs.manifest.files[name].sha256, "runtime": runtime},
-        code=("engines.onnx_runtime",),
+        code=("engines.onnx_runtime", _HERE),
         libraries=("onnxruntime",),
     )
     return store.make(step, work)

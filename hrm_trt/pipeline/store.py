@@ -15,7 +15,7 @@ import importlib.metadata
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -36,6 +36,8 @@ class FileRecord(Document):
 
     sha256: str
     bytes: int
+    modified: int
+    """Nanoseconds; a file with another time is read again before it is trusted."""
 
 
 class Manifest(Document):
@@ -45,7 +47,7 @@ class Manifest(Document):
     stage: str
     key: str
     inputs: dict[str, Any]
-    libraries: dict[str, str]
+    libraries: dict[str, str | None]
     code: str
     files: dict[str, FileRecord]
     value: Any
@@ -91,7 +93,7 @@ class Step:
     libraries: tuple[str, ...] = ()
 
     @functools.cached_property
-    def versions(self) -> dict[str, str]:
+    def versions(self) -> dict[str, str | None]:
         """The libraries' installed versions."""
         return {name: version(name) for name in self.libraries}
 
@@ -168,7 +170,7 @@ class Store:
             _remove(home)  # only ever something that failed to read
             scratch.rename(home)
             sync(home.parent)
-        except OSError as error:
+        except OSError as error:  # inputs were read and checked before: what fails here is writing
             raise from_os_error(error, error.filename or self.root) from error
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
@@ -196,12 +198,15 @@ class Store:
         return lock
 
 
-def version(package: str) -> str:
-    """The installed version of ``package``, or ``absent``."""
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return "absent"
+_ALIASES = {"onnxruntime": ("onnxruntime", "onnxruntime-gpu")}
+
+
+def version(package: str) -> str | None:
+    """The installed version of ``package``, under whichever name it is distributed; None where it is not installed."""
+    for name in _ALIASES.get(package, (package,)):
+        with suppress(importlib.metadata.PackageNotFoundError):
+            return importlib.metadata.version(name)
+    return None
 
 
 @functools.cache
@@ -216,20 +221,28 @@ def code_digest(packages: tuple[str, ...]) -> str:
 
 
 def _sources(package: Path) -> list[Path]:
-    """Every file of a package, templates among them; not what Python compiled."""
-    return [path for path in package.rglob("*") if path.is_file() and path.suffix != ".pyc"]
+    """Every file of a package, templates among them; not what Python compiles, even while it is at it."""
+    return [path for path in package.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
 
 
 def _describe(path: Path) -> FileRecord:
     sync(path)
-    return FileRecord(sha256=sha256_file(path), bytes=path.stat().st_size)
+    status = path.stat()
+    return FileRecord(sha256=sha256_file(path), bytes=status.st_size, modified=status.st_mtime_ns)
+
+
+def _is_whole(path: Path, record: FileRecord) -> bool:
+    status = path.stat()
+    if status.st_size != record.bytes:
+        return False
+    return status.st_mtime_ns == record.modified or sha256_file(path) == record.sha256
 
 
 def _read(home: Path) -> Artefact | None:
     """The artefact at ``home`` if it is whole."""
     try:
         manifest = Manifest.model_validate_json((home / MANIFEST).read_bytes())
-        whole = all((home / name).stat().st_size == stored.bytes for name, stored in manifest.files.items())
+        whole = all(_is_whole(home / name, record) for name, record in manifest.files.items())
     except (OSError, ValidationError):
         return None
     return Artefact(home, manifest, cached=True) if whole else None

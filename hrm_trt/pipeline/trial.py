@@ -24,7 +24,14 @@ if TYPE_CHECKING:
     from hrm_trt.pipeline.store import Artefact, Store
 
 ANSWERS = "answers.npz"
-RUN_CODE = ("hrm.data", "hrm.metrics", "engines", "validation.evaluate", "validation.observers")
+RUN_CODE = (
+    "hrm_trt.pipeline.trial",
+    "hrm.data",
+    "hrm.metrics",
+    "engines",
+    "validation.evaluate",
+    "validation.observers",
+)
 
 
 @dataclass(frozen=True)
@@ -35,16 +42,22 @@ class Trial:
     loaded: Artefact
     dataset: Path
     origin: Mapping[str, Any]
-    """Which puzzles these are: path, split, digests, record."""
+    """Which puzzles these are: split, digest, record."""
     settings: GateSettings
     execution: RuntimeOptions
     batch: int
 
     @functools.cached_property
     def puzzles(self) -> PuzzleSet:
-        """The puzzles, read when the first stage needs them."""
-        from hrm.data.dataset import read_split
+        """The puzzles, read when the first stage needs them.
 
+        Raises:
+            DatasetError: they are damaged, or have changed since their record was written.
+        """
+        from hrm.data.dataset import read_split
+        from hrm.data.record import check_record
+
+        check_record(self.dataset)
         return read_split(self.dataset, self.settings.split, self.settings.limit)
 
     @property
@@ -74,7 +87,7 @@ def prepare(
     """What the gates of a build need, checked as far as that goes without reading a puzzle.
 
     Raises:
-        DatasetError: there is no such data set, it has changed since its record, or it does not fit the checkpoint.
+        DatasetError: there is no such data set, or it does not fit the checkpoint.
     """
     from hrm.data.dataset import check_fits, read_info
     from hrm.data.record import digest_split, read_record
@@ -82,7 +95,6 @@ def prepare(
     check_fits(read_info(dataset, settings.split), HRMConfig.from_dict(loaded.value["architecture"]))
     record = read_record(dataset)
     origin = {
-        "path": str(dataset.resolve()),
         "split": settings.split,
         "sha256": digest_split(dataset, settings.split),
         "record": None if record is None else record.model_dump(mode="json"),

@@ -2,7 +2,8 @@
 
 <workdir>/artefacts, partial, locks   the store
           bundles/<name>              -> the newest bundle of that name
-          reports/<name>              -> its report: report.html, junit.xml, build.json
+          reports/<name>              -> the newest report of that name: report.html, junit.xml
+          datasets/<digest>           -> where a data set lies that bundles were gated on
           repository/                 the demo's Triton model repository
 """
 
@@ -10,12 +11,8 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from hrm.errors import from_os_error
-
-if TYPE_CHECKING:
-    from hrm_trt.pipeline.store import Artefact
 
 DEFAULT = Path(".hrm-trt")
 
@@ -36,22 +33,25 @@ class Workdir:
         return self.root / "bundles" / name
 
     def bundles(self) -> tuple[str, ...]:
-        """The names of all bundles."""
-        home = self.root / "bundles"
-        return tuple(sorted(path.name for path in home.iterdir())) if home.is_dir() else ()
+        """The names of all bundles; not what a killed build had begun to name."""
+        return tuple(sorted(path.name for path in (self.root / "bundles").glob("[!.]*")))
 
     def report(self, name: str) -> Path:
         """The place of the report called ``name``."""
         return self.root / "reports" / name
 
-    def point(self, place: Path, artefact: Artefact) -> None:
-        """Make ``place`` name ``artefact``, in one step.
+    def dataset(self, digest: str) -> Path:
+        """The place of the data set with this digest, for bundles that were gated on it here."""
+        return self.root / "datasets" / digest
+
+    def point(self, place: Path, target: Path) -> None:
+        """Make ``place`` a link to ``target``, in one step.
 
         Raises:
             StorageError: the disk is full or failing.
             UnwritableError: the work directory cannot be written.
         """
-        goal = os.path.relpath(artefact.path, place.parent)
+        goal = os.path.relpath(target.resolve(), place.parent.resolve())
         if place.is_symlink() and place.readlink() == Path(goal):
             return
         scratch = place.with_name(f".{place.name}.{os.getpid()}")

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from engines.act import Policy, solve
+from engines.bundle import read_manifest
 from engines.onnx_runtime import OnnxRuntimeEngine, RuntimeOptions, build
-from engines.stepper import open_bundle
+from engines.stepper import load_engines
 from engines.torch_runtime import TorchEngine, torch_stepper
 from hrm.checkpoint import locate
 from hrm.checkpoint.loading import load, network
@@ -29,12 +30,13 @@ def sample_network():
 
 @pytest.fixture(scope="module")
 def bundle(demo_bundle):
-    return open_bundle(demo_bundle[0], OPTIONS)[1]
+    return load_engines(*demo_bundle, OPTIONS)
 
 
 @pytest.fixture(scope="module")
 def planner_executor(demo_workdir, demo_result):
-    return open_bundle(demo_workdir.bundle(f"{demo.BUNDLE}-planner-executor"), OPTIONS)[1]
+    directory = demo_workdir.bundle(f"{demo.BUNDLE}-planner-executor")
+    return load_engines(directory, read_manifest(directory), OPTIONS)
 
 
 @pytest.mark.parametrize("policy", ["fixed", "adaptive", "confidence"])

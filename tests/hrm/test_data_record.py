@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from hrm.data.record import DatasetRecord, digest_dataset, digest_split, read_record, write_record
+from hrm.data.record import DatasetRecord, check_record, digest_dataset, digest_split, read_record, write_record
 from hrm.errors import DatasetError
 
 BUNDLED = Path(__file__).parents[2] / "checkpoints" / "sudoku-4x4" / "dataset"
@@ -16,6 +16,7 @@ def dataset(tmp_path):
 
 
 def test_the_bundled_data_set_is_the_one_that_its_record_speaks_of():
+    check_record(BUNDLED)
     record = read_record(BUNDLED)
     assert record is not None
     assert record.digest == digest_dataset(BUNDLED)
@@ -46,14 +47,14 @@ def test_a_changed_file_is_noticed_and_the_new_digest_is_given(dataset, name):
     with (dataset / name).open("ab") as file:
         file.write(b" ")
     with pytest.raises(DatasetError, match="has changed since its record") as caught:
-        read_record(dataset)
+        check_record(dataset)
     assert digest_dataset(dataset) in caught.value.hint
 
 
 def test_a_renamed_split_is_a_change(dataset):
     (dataset / "test").rename(dataset / "validation")
     with pytest.raises(DatasetError, match="has changed"):
-        read_record(dataset)
+        check_record(dataset)
 
 
 @pytest.mark.parametrize("change", [{"format_version": 2}, {"seed": "x"}, {"colour": "red"}])

@@ -78,7 +78,8 @@ def test_every_description_comes_back_from_its_text(
     assert tuple(config.version_policy.specific.versions) == (2, 3)
     assert tuple(map(tensor_of, config.input)) == model.inputs
     assert tuple(map(tensor_of, config.output)) == model.outputs
-    assert not config.instance_group
+    (group,) = config.instance_group
+    assert group.kind == group.KIND_CPU
 
 
 def test_text_that_is_no_configuration_is_refused_with_its_line() -> None:

@@ -84,7 +84,7 @@ def test_every_flipped_puzzle_is_there_with_its_command(source, report):
     assert result.lost
     assert result.won
     for example in (*result.verdict.lost, *result.verdict.won):
-        assert str(escape(replay_command(bundle.model, example))) in source
+        assert str(escape(replay_command(bundle.model, example, result.policy.name))) in source
 
 
 def test_each_drawn_puzzle_shows_the_puzzle_and_both_answers(page, report):

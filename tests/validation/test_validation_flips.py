@@ -14,5 +14,5 @@ def test_a_flip_holds_the_puzzle_and_both_answers(puzzles, baseline, trial):
 
 
 def test_a_replay_command_survives_a_shell():
-    assert replay_command("demo-cpu-fp32", 17) == "hrm-trt solve --model demo-cpu-fp32 --example 17"
-    assert shlex.split(replay_command("my models/a & b", 3))[3] == "my models/a & b"
+    assert replay_command("demo", 17, "fixed") == "hrm-trt solve --model demo --policy fixed --example 17"
+    assert shlex.split(replay_command("my models/a & b", 3, "fixed"))[3] == "my models/a & b"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from validation.evaluate import Evaluation
     from validation.verdict import Verdict
 
-DRAWN = 12
+DRAWN = 100
 """Flipped puzzles that are drawn, of the lost and of the won; the others are listed by number."""
 
 Facts = tuple[tuple[str, str], ...]
