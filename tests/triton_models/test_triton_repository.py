@@ -9,7 +9,7 @@ from tiny_bundles import tiny_bundle
 from engines.act import Policy, solve
 from engines.bundle import Topology, read_manifest, verify_files
 from engines.onnx_runtime import RuntimeOptions
-from engines.stepper import load_engines, open_bundle
+from engines.stepper import load_engines
 from hrm.errors import RepositoryError
 from triton_models.publish import publish
 from triton_models.repository import is_published, list_published, open_published
@@ -31,7 +31,7 @@ def test_a_published_bundle_runs_in_process_as_the_built_one_does(
     identifiers = np.arange(6, dtype=np.int32) % 2
     policy = Policy("fixed", max_depth=3)
     ours = solve(load_engines(root, manifest, ONE_THREAD), inputs, identifiers, policy, batch=4)
-    _, stepper = open_bundle(built, ONE_THREAD)
+    stepper = load_engines(built, read_manifest(built), ONE_THREAD)
     theirs = solve(stepper, inputs, identifiers, policy, batch=4)
     np.testing.assert_array_equal(ours.tokens, theirs.tokens)
     np.testing.assert_array_equal(ours.q_halt, theirs.q_halt)

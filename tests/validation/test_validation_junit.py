@@ -47,7 +47,7 @@ def test_the_numbers_are_properties_of_the_case():
 def test_a_failure_lists_the_flipped_puzzles_and_how_to_see_one(suite):
     text = list(suite)[1].result[0].text
     assert "lost: 0, 1, 2, 3, 4" in text
-    assert "hrm-trt solve --model demo-cpu-int8 --example 0" in text
+    assert "hrm-trt solve --model demo-cpu-int8 --policy adaptive --example 0" in text
 
 
 def test_the_elements_come_in_the_schemas_order():
