@@ -45,14 +45,16 @@ class Workdir:
         return self.root / "datasets" / digest
 
     def point(self, place: Path, target: Path) -> None:
-        """Make ``place`` a link to ``target``, in one step.
+        """Make ``place`` a link to ``target``, in one step; one inside the work directory moves with it.
 
         Raises:
             StorageError: the disk is full or failing.
             UnwritableError: the work directory cannot be written.
         """
-        goal = os.path.relpath(target.resolve(), place.parent.resolve())
-        if place.is_symlink() and place.readlink() == Path(goal):
+        goal = target.resolve()
+        if goal.is_relative_to(self.root.resolve()):
+            goal = Path(os.path.relpath(goal, place.parent.resolve()))
+        if place.is_symlink() and place.readlink() == goal:
             return
         scratch = place.with_name(f".{place.name}.{os.getpid()}")
         try:
