@@ -8,7 +8,7 @@ from pydantic import Field
 
 from export.contract import TensorSpec
 from hrm.documents import Document
-from hrm.errors import EngineError, missing_package
+from hrm.errors import EngineError, StorageError, missing_package
 from hrm.files import atomic_path
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ _NUMPY_TYPES = {
     "tensor(int32)": "int32",
     "tensor(int64)": "int64",
 }
+_UNWRITTEN = "Protobuf serialization failed"
+"""All that ONNX Runtime says of a disk that takes no more."""
 _FATAL_ONLY = 4
 """Errors are raised as well, and are told once."""
 
@@ -43,7 +45,16 @@ def build(graph: Path, engine: Path) -> None:
         EngineError: ONNX Runtime refuses the graph.
     """
     with atomic_path(engine) as scratch:
-        _session(graph, RuntimeOptions(), optimised=scratch)
+        try:
+            _session(graph, RuntimeOptions(), optimised=scratch)
+        except EngineError as error:
+            if _UNWRITTEN not in error.why:
+                raise
+            raise StorageError(
+                f"cannot write {engine}",
+                why=f"ONNX Runtime could not write all of it ({error.why}): the disk is full or failing",
+                hint="free some space (or pass --workdir on another disk) and run the same command again",
+            ) from error
 
 
 class OnnxRuntimeEngine:

@@ -73,11 +73,11 @@ def _graphs(rows: list[GraphRow]) -> Group:
 
 
 def _engines(rows: list[EngineRow]) -> Table:
-    table = Table(title="Engines", title_justify="left", box=box.SIMPLE_HEAD)
+    table = Table(title="Engines", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for name in ("module", "target", "precision", "runtime", "status"):
         table.add_column(name)
     table.add_column("size", justify="right")
-    table.add_column("build time", justify="right")
+    table.add_column("built in", justify="right")
     for row in rows:
         table.add_row(
             row.module,

@@ -38,6 +38,8 @@ def run(arguments: list[str]) -> int:
     try:
         app([argument for argument in arguments if argument != "--debug"], prog_name="hrm-trt")
     except SystemExit as stop:
+        if isinstance(stop.__context__, BrokenPipeError):  # the reader has gone; typer makes it 1
+            return 0
         code = stop.code if isinstance(stop.code, int) else 0
         if code == _INTERRUPTED:
             people.print("interrupted; what was finished is kept", style="yellow")

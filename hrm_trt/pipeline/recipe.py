@@ -133,7 +133,7 @@ def _absolute(values: dict[str, Any], home: Path) -> dict[str, Any]:
 
 
 def _explain(error: ValidationError) -> RecipeError:
-    first = error.errors()[0]
+    first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")  # a misspelt key is missing too
     where = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         known = _keys(first["loc"][:-1])

@@ -129,8 +129,9 @@ def _pair(build: Build, loaded: Artefact, target: TargetName, precision: Precisi
     """Everything that one target and precision asks for; what cannot be made becomes rows that say so."""
 
     def give_up(status: Status, reason: str) -> None:
-        rows = (describe.no_engine(target, precision, module, status, reason) for module in _modules(build))
-        build.result.engines.extend(rows)
+        others = [row for row in build.result.engines if (row.target, row.precision) != (target, precision)]
+        rows = [describe.no_engine(target, precision, module, status, reason) for module in _modules(build)]
+        build.result.engines = others + rows
 
     reason = refusal(target, precision, graphs_only=not build.reaches("build"))
     if reason is not None:

@@ -190,8 +190,8 @@ def test_a_build_killed_while_it_publishes_ends_as_if_nothing_had_happened(
     copy_demo: Callable[..., Path], start: Callable[..., Any], assert_recovers: Callable[[Path], None]
 ) -> None:
     workdir, chance = copy_demo(), random.Random("publish")
-    for _ in range(3):
-        kill_writing(start, workdir, workdir / "repository", chance.uniform(0, PUBLISHING))
+    for third in range(3):
+        kill_writing(start, workdir, workdir / "repository", chance.uniform(third, third + 1) / 3 * PUBLISHING)
     assert_recovers(workdir)
 
 
