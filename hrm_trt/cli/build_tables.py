@@ -74,15 +74,14 @@ def _graphs(rows: list[GraphRow]) -> Group:
 
 def _engines(rows: list[EngineRow]) -> Table:
     table = Table(title="Engines", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("module", "target", "precision", "runtime", "status"):
+    for name in ("module", "built for", "runtime", "status"):
         table.add_column(name)
     table.add_column("size", justify="right")
     table.add_column("built in", justify="right")
     for row in rows:
         table.add_row(
             row.module,
-            row.target,
-            row.precision,
+            f"{row.target} {row.precision}",
             row.runtime or "–",
             f"[{_STATUS_COLOURS.get(row.status, 'yellow')}]{row.status}[/]",
             "–" if row.bytes is None else decimal(row.bytes),
