@@ -17,18 +17,14 @@ import pytest
 import server
 import tritonclient.grpc
 import tritonclient.http
-from tiny_bundles import tiny_bundle, write_bundle
+from tiny_bundles import tiny_bundle
 from tiny_graphs import HIDDEN
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
-from engines.act import Policy, solve
-from engines.bundle import MODULES
-from engines.onnx_runtime import OnnxRuntimeEngine, RuntimeOptions, build
-from engines.stepper import load_engines
-from export.graphs import export_graphs, write_graph
-from hrm.checkpoint import locate
-from hrm.checkpoint.loading import load, network
+from engines.onnx_runtime import OnnxRuntimeEngine, RuntimeOptions
 from hrm.data.dataset import read_split
+from hrm_trt.cli import edge
+from hrm_trt.pipeline.demo import NAME
 from triton_models.preflight import check_model
 from triton_models.publish import publish
 from triton_models.repository import open_published
@@ -37,6 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from export.contract import Module
+    from hrm_trt.pipeline.result import BuildResult
+    from hrm_trt.pipeline.workdir import Workdir
 
 pytestmark = pytest.mark.triton
 Array = np.ndarray
@@ -44,6 +42,7 @@ ONE_THREAD = RuntimeOptions(threads=1)
 """As in the server: the same sums in the same order give the same bits."""
 SUDOKU = Path(__file__).parents[2] / "checkpoints/sudoku-4x4"
 TOKENS = 17
+PUZZLES = 4
 
 
 class Client:
@@ -77,26 +76,13 @@ class Serving:
 
 
 @pytest.fixture(scope="module")
-def sudoku_bundles(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Both bundles of the sample checkpoint, with real engines."""
-    home = tmp_path_factory.mktemp("sudoku")
-    model = network(load(locate(SUDOKU), SUDOKU / "dataset"))
-    engines: dict[Module, bytes] = {}
-    for module, graph in export_graphs(model, "fp32", source_digest="0" * 64).items():
-        write_graph(graph, home / f"{module}.graph.onnx")
-        build(home / f"{module}.graph.onnx", home / f"{module}.onnx")
-        engines[module] = (home / f"{module}.onnx").read_bytes()
-    carry = (model.H_init.numpy(), model.L_init.numpy())
-    return [
-        write_bundle(home / topology, topology, {module: engines[module] for module in modules}, carry, model.config)
-        for topology, modules in MODULES.items()
-    ]
-
-
-@pytest.fixture(scope="module")
-def serving(tmp_path_factory: pytest.TempPathFactory, sudoku_bundles: list[Path]) -> Iterator[Serving]:
+def serving(
+    tmp_path_factory: pytest.TempPathFactory, demo_workdir: Workdir, demo_result: BuildResult
+) -> Iterator[Serving]:
+    """A server on a copy of the repository that the demo's build published; tests publish more to it."""
+    del demo_result
     home = tmp_path_factory.mktemp("serving")
-    publish(sudoku_bundles, home / "repository", "sudoku", keep=2)
+    shutil.copytree(demo_workdir.repository, home / "repository")
     with ExitStack() as stack:
         running = stack.enter_context(server.running(home / "repository", home))
         clients = {
@@ -106,7 +92,7 @@ def serving(tmp_path_factory: pytest.TempPathFactory, sudoku_bundles: list[Path]
         for client in clients.values():
             stack.callback(client.raw.close)
         found = Serving(home / "repository", clients)
-        found.load("sudoku_encoder", "sudoku_executor", "sudoku_planner", "sudoku_segment")
+        found.load(*(f"{NAME}_{module}" for module in ("encoder", "executor", "planner", "segment")))
         yield found
 
 
@@ -147,34 +133,32 @@ def assert_same(answer: Any, expected: Mapping[str, Array]) -> None:
 def test_served_engines_give_the_bits_that_they_give_here(
     serving: Serving, client: Client, module: Module, batch: int
 ) -> None:
-    engine = OnnxRuntimeEngine(serving.repository / f"sudoku_{module}/1/model.onnx", ONE_THREAD)
+    engine = OnnxRuntimeEngine(serving.repository / f"{NAME}_{module}/1/model.onnx", ONE_THREAD)
     feeds = feeds_for(engine, batch, TOKENS)
-    assert_same(client.infer(f"sudoku_{module}", as_served(feeds)), engine.run(feeds))
+    assert_same(client.infer(f"{NAME}_{module}", as_served(feeds)), engine.run(feeds))
 
 
-def test_puzzles_solved_by_a_client_are_solved_as_here(serving: Serving, client: Client) -> None:
-    puzzles = read_split(SUDOKU / "dataset", "test", limit=4)
-    root, manifest = open_published(serving.repository / "sudoku", "segment")
-    depth = manifest.architecture["halt_max_steps"]
-    expected = solve(
-        load_engines(root, manifest, ONE_THREAD),
-        puzzles.inputs,
-        puzzles.puzzle_identifiers,
-        Policy("fixed", depth),
-        batch=4,
-    )
+def test_a_client_gets_the_numbers_that_the_command_line_gets(
+    serving: Serving, client: Client, demo_workdir: Workdir, tmp_path: Path
+) -> None:
+    outputs, dataset = tmp_path / "outputs.npz", SUDOKU / "dataset"
+    what = ["--model", serving.repository / NAME, "--dataset", dataset, "--workdir", demo_workdir.root]
+    how = ["--limit", PUZZLES, "--batch", PUZZLES, "--threads", 1, "--save-outputs", outputs, "--json"]
+    assert edge.run(["evaluate", *map(str, (*what, *how))]) == 0
+    with np.load(outputs) as stored:
+        expected = dict(stored)
 
+    puzzles = read_split(dataset, "test", PUZZLES)
     feeds = {"inputs": puzzles.inputs, "puzzle_identifiers": puzzles.puzzle_identifiers[:, None]}
-    embeddings = client.infer("sudoku_encoder", feeds).as_numpy("input_embeddings")
+    embeddings = client.infer(f"{NAME}_encoder", feeds).as_numpy("input_embeddings")
+    root, manifest = open_published(serving.repository / NAME, "segment")
     with np.load(root / manifest.carry.file) as carry:
         z_H, z_L = (np.broadcast_to(carry[name], embeddings.shape) for name in ("z_H", "z_L"))
-    for _ in range(depth):
-        answer = client.infer("sudoku_segment", {"z_H": z_H, "z_L": z_L, "input_embeddings": embeddings})
+    for segment in range(manifest.architecture["halt_max_steps"]):
+        answer = client.infer(f"{NAME}_segment", {"z_H": z_H, "z_L": z_L, "input_embeddings": embeddings})
         z_H, z_L = answer.as_numpy("z_H_out"), answer.as_numpy("z_L_out")
-
-    np.testing.assert_array_equal(answer.as_numpy("logits").argmax(axis=-1), expected.tokens)
-    np.testing.assert_array_equal(answer.as_numpy("q_halt")[:, 0], expected.q_halt)
-    np.testing.assert_array_equal(expected.tokens, puzzles.labels)
+        assert_same(answer, {name: expected[name][segment] for name in ("logits", "q_halt", "q_continue")})
+    np.testing.assert_array_equal(answer.as_numpy("logits").argmax(axis=-1), puzzles.labels)
 
 
 def wrong_width(feeds: dict[str, Array]) -> dict[str, Array]:
@@ -182,7 +166,7 @@ def wrong_width(feeds: dict[str, Array]) -> dict[str, Array]:
 
 
 def too_many_rows(feeds: dict[str, Array]) -> dict[str, Array]:
-    return {name: np.concatenate([value, value[:1]]) for name, value in feeds.items()}
+    return {name: np.concatenate([value] * 65) for name, value in feeds.items()}  # 260; the profile ends at 256
 
 
 def fewer_tokens(feeds: dict[str, Array]) -> dict[str, Array]:
@@ -193,11 +177,11 @@ def fewer_tokens(feeds: dict[str, Array]) -> dict[str, Array]:
 def test_wrong_shapes_get_an_error_and_the_next_request_an_answer(
     serving: Serving, client: Client, damage: Callable[[dict[str, Array]], dict[str, Array]]
 ) -> None:
-    engine = OnnxRuntimeEngine(serving.repository / "sudoku_executor/1/model.onnx", ONE_THREAD)
+    engine = OnnxRuntimeEngine(serving.repository / f"{NAME}_executor/1/model.onnx", ONE_THREAD)
     feeds = feeds_for(engine, 4, TOKENS)
     with pytest.raises(InferenceServerException):
-        client.infer("sudoku_executor", damage(feeds))
-    assert_same(client.infer("sudoku_executor", feeds), engine.run(feeds))
+        client.infer(f"{NAME}_executor", damage(feeds))
+    assert_same(client.infer(f"{NAME}_executor", feeds), engine.run(feeds))
 
 
 def test_both_versions_answer_when_a_second_one_is_published(serving: Serving, tmp_path: Path) -> None:
