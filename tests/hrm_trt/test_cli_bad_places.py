@@ -138,12 +138,13 @@ def test_an_interrupted_build_says_so_in_one_line(start: Callable[..., Any], cop
     while not any(workdir.glob("partial/*")):
         assert build.poll() is None
         time.sleep(0.01)
-    while build.poll() is None:  # a library that is being imported may swallow one, and a person presses again
+    time.sleep(4)  # torch has been imported by then: what it makes of an interrupt is its own
+    while build.poll() is None:  # a library may swallow one, and a person presses again
         os.killpg(build.pid, signal.SIGINT)
         with contextlib.suppress(subprocess.TimeoutExpired):
             build.wait(timeout=10)
     out, err = build.communicate()
     assert (build.returncode, out) == (130, "")
     assert "interrupted; what was finished is kept" in err.splitlines()
-    assert snapshot(workdir) == before
+    assert before.items() <= snapshot(workdir).items()
     assert not any(workdir.glob("partial/*"))
