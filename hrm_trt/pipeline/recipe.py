@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import difflib
-import re
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
-import yaml
-from pydantic import BaseModel, Field, ValidationError, field_validator
+from pydantic import Field, field_validator
 
 from engines.act import PolicyName
 from engines.bundle import Range, Topology
 from engines.onnx_runtime import RuntimeOptions
 from engines.targets import TARGETS, PrecisionName, RuntimeName, TargetName, refusal
+from hrm import recipes
 from hrm.documents import Document
-from hrm.errors import RecipeError
 from validation.verdict import GateOptions
+
+_SCHEMA = "`hrm-trt schema`"
 
 
 class ProfileSettings(Document):
@@ -95,16 +94,7 @@ def read_recipe(path: Path) -> dict[str, Any]:
     Raises:
         RecipeError: the file cannot be read, or is not a mapping.
     """
-    try:
-        values = yaml.safe_load(path.read_text())
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        reason = str(error).replace("\n", " ")
-        raise RecipeError(
-            f"cannot read the recipe {path}", why=reason, hint="`hrm-trt schema` shows its form"
-        ) from error
-    if not isinstance(values, dict):
-        raise RecipeError(f"{path} is not a recipe", why="it is not a mapping", hint="`hrm-trt schema` shows its form")
-    return _absolute(values, path.parent)
+    return _absolute(recipes.read(path, _SCHEMA), path.parent)
 
 
 def make_recipe(values: dict[str, Any]) -> Recipe:
@@ -113,10 +103,7 @@ def make_recipe(values: dict[str, Any]) -> Recipe:
     Raises:
         RecipeError: an unknown key, target or precision (with the nearest known one), or a value out of range.
     """
-    try:
-        return Recipe.model_validate(values)
-    except ValidationError as error:
-        raise _explain(error) from error
+    return recipes.make(Recipe, values, _SCHEMA)
 
 
 def _absolute(values: dict[str, Any], home: Path) -> dict[str, Any]:
@@ -130,33 +117,3 @@ def _absolute(values: dict[str, Any], home: Path) -> dict[str, Any]:
     if isinstance(publish, dict) and isinstance(publish.get("repository"), str):
         result["publish"] = {**publish, "repository": str((home / publish["repository"]).resolve())}
     return result
-
-
-def _explain(error: ValidationError) -> RecipeError:
-    first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")  # a misspelt key is missing too
-    where = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        known = _keys(first["loc"][:-1])
-        return RecipeError(f"unknown key {where}", why="no such setting", hint=_nearest(str(first["loc"][-1]), known))
-    if first["type"] == "missing":
-        return RecipeError(f"the recipe lacks {where}", why="it has no default", hint=f"add `{where}:`")
-    given = first["input"]
-    if first["type"] == "literal_error" and isinstance(given, str):
-        known = re.findall(r"'([^']+)'", first["ctx"]["expected"])
-        return RecipeError(f"{where} cannot be {given!r}", why="no such choice", hint=_nearest(given, known))
-    return RecipeError(f"{where} cannot be {given!r}", why=first["msg"], hint="`hrm-trt schema` shows what it can be")
-
-
-def _keys(place: tuple[int | str, ...]) -> list[str]:
-    """The settings that may stand at ``place``."""
-    part: type[BaseModel] = Recipe
-    for key in place:
-        kinds = (part.model_fields[str(key)].annotation, *get_args(part.model_fields[str(key)].annotation))
-        part = next(kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel))
-    return sorted(part.model_fields)
-
-
-def _nearest(word: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    guess = f"did you mean `{close[0]}`? " if close else ""
-    return f"{guess}known: {', '.join(known)}"

@@ -1,0 +1,94 @@
+"""What a run writes down as it goes: metrics as JSON lines, and TensorBoard's event files."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Protocol
+
+from hrm.files import sha256_bytes, write_bytes
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+METRICS = "metrics.jsonl"
+
+
+class Journal(Protocol):
+    """Takes the numbers of a step."""
+
+    def write(self, step: int, kind: str, values: dict[str, Any]) -> None:
+        """Write down ``values``; ``kind`` is ``train`` or ``evaluation``."""
+
+    def close(self) -> None:
+        """Finish writing."""
+
+
+class JsonLines:
+    """One JSON object a line: ``step``, ``kind`` and the values."""
+
+    def __init__(self, path: Path, step: int) -> None:
+        """Open ``path`` to go on after ``step``: what a killed run wrote later than its last state goes away."""
+        kept = [line for line in read_metrics(path) if line["step"] <= step]
+        write_bytes(path, "".join(json.dumps(line) + "\n" for line in kept).encode())
+        self._file = path.open("a")
+
+    def write(self, step: int, kind: str, values: dict[str, Any]) -> None:
+        """Append one line."""
+        self._file.write(json.dumps({"step": step, "kind": kind, **values}) + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+class TensorBoard:
+    """Event files for ``tensorboard --logdir``."""
+
+    def __init__(self, directory: Path, step: int) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._writer = SummaryWriter(str(directory), purge_step=step + 1)
+
+    def write(self, step: int, kind: str, values: dict[str, Any]) -> None:
+        """Add every number as a scalar."""
+        for name, value in values.items():
+            if isinstance(value, int | float):
+                self._writer.add_scalar(f"{kind}/{name}", value, step)
+
+    def close(self) -> None:
+        """Flush and close the files."""
+        self._writer.close()
+
+
+class WeightsAndBiases:
+    """A run on Weights & Biases; a resumed one goes on under the same identifier."""
+
+    def __init__(self, project: str, name: str, directory: Path, recipe: dict[str, Any]) -> None:
+        import wandb
+
+        self._run = wandb.init(
+            project=project,
+            name=name,
+            id=sha256_bytes(str(directory.resolve()).encode())[:16],
+            dir=str(directory),
+            config=recipe,
+            resume="allow",
+        )
+
+    def write(self, step: int, kind: str, values: dict[str, Any]) -> None:
+        """Log every number."""
+        numbers = {f"{kind}/{name}": value for name, value in values.items() if isinstance(value, int | float)}
+        self._run.log(numbers, step=step)
+
+    def close(self) -> None:
+        """Finish the run."""
+        self._run.finish()
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The lines of a metrics file; a last line that a kill cut short is left out, and no file is no lines."""
+    if not path.exists():
+        return []
+    lines = path.read_text().split("\n")
+    return [json.loads(line) for line in lines[:-1]]
