@@ -105,6 +105,8 @@ class BundleManifest(Document):
     engines: tuple[EngineFile, ...]
     carry: StoredFile
     puzzle_table: StoredFile | None = None
+    vocabulary: tuple[str, ...] | None = None
+    """What each token id is written as; only for tasks of a user's own (``hrm.data.vocabulary``)."""
     origin: dict[str, Any]
     """Digests of the checkpoint and the data set, versions, and how attention is computed."""
     gates: tuple[GateRecord, ...] = ()

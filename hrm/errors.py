@@ -93,6 +93,10 @@ class EngineError(BuildError):
     """A runtime refused a graph, or failed while running it."""
 
 
+class TrainingError(BuildError):
+    """Training cannot go on."""
+
+
 class StorageError(BuildError):
     """The disk is full or failing."""
 

@@ -1,4 +1,4 @@
-"""Checkpoints on the Hugging Face Hub: downloaded once, checked against the digests that the Hub keeps."""
+"""Checkpoints and data sets on the Hugging Face Hub: downloaded once, checked against the digests that it keeps."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import re
 import shlex
 import sys
 from pathlib import Path
+from typing import Literal
 
-from hrm.errors import CheckpointError, missing_package
+from hrm.errors import CheckpointError, DatasetError, missing_package
 from hrm.files import sha256_file
 
 _SCHEME = "hf://"
+Kind = Literal["model", "dataset"]
+_ERRORS: dict[Kind, type[CheckpointError | DatasetError]] = {"model": CheckpointError, "dataset": DatasetError}
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -24,7 +27,7 @@ def repository(address: str) -> str:
     return address.removeprefix(_SCHEME).partition("@")[0]
 
 
-def download(address: str, patterns: tuple[str, ...]) -> tuple[Path, str]:
+def download(address: str, patterns: tuple[str, ...], kind: Kind = "model") -> tuple[Path, str]:
     """Bring the files of a repository that match ``patterns`` into the Hub's cache; ``main`` without a revision.
 
     With ``HF_HUB_OFFLINE=1``, or without a connection, the cache alone answers.
@@ -33,23 +36,25 @@ def download(address: str, patterns: tuple[str, ...]) -> tuple[Path, str]:
         The snapshot's directory and the commit it holds.
 
     Raises:
-        CheckpointError: no such repository or revision, not reachable and not cached, or changed on the way.
+        CheckpointError: (of a data set, DatasetError) no such repository or revision, not reachable and not cached, or
+            changed on the way.
         MissingError: huggingface_hub is not installed.
     """
     revision = address.partition("@")[2] or "main"
-    snapshot = _fetch(address, repository(address), revision, patterns)
+    snapshot = _fetch(address, revision, patterns, kind)
     if not snapshot.is_dir():
-        raise CheckpointError(
-            f"no checkpoint at {address}",
+        raise _ERRORS[kind](
+            f"nothing to use at {address}",
             why=f"the repository has none of {', '.join(patterns)}",
             hint="check the address against the repository's page on the Hub",
         )
     for path in snapshot.iterdir():
-        _verify(path.resolve(), f"{address}: {path.name}")
+        _verify(path.resolve(), f"{address}: {path.name}", kind)
     return snapshot, snapshot.name
 
 
-def _fetch(address: str, repo: str, revision: str, patterns: tuple[str, ...]) -> Path:
+def _fetch(address: str, revision: str, patterns: tuple[str, ...], kind: Kind) -> Path:
+    repo = repository(address)
     try:
         from huggingface_hub import errors, snapshot_download
         from huggingface_hub.utils.tqdm import disable_progress_bars
@@ -60,10 +65,10 @@ def _fetch(address: str, repo: str, revision: str, patterns: tuple[str, ...]) ->
     # A connection that breaks is an error of httpx or of httpx2: the Hub's client decides which one it uses.
     failures = (OSError, errors.HFValidationError, vars(errors)["HTTPError"])
     try:
-        return Path(snapshot_download(repo, revision=revision, allow_patterns=list(patterns)))
+        return Path(snapshot_download(repo, repo_type=kind, revision=revision, allow_patterns=list(patterns)))
     except failures as error:
         why, hint = _explain(error, repo, revision)
-        raise CheckpointError(f"cannot get {address}", why=why, hint=hint) from error
+        raise _ERRORS[kind](f"cannot get {address}", why=why, hint=hint) from error
 
 
 def _explain(error: Exception, repo: str, revision: str) -> tuple[str, str]:
@@ -93,13 +98,13 @@ def _explain(error: Exception, repo: str, revision: str) -> tuple[str, str]:
     return str(error).partition("\n")[0], "run the same command again: files that are whole are not fetched twice"
 
 
-def _verify(blob: Path, what: str) -> None:
+def _verify(blob: Path, what: str, kind: Kind) -> None:
     """The cache names large files by the SHA-256 that the Hub gave for them."""
     if not _SHA256.fullmatch(blob.name):
         return
     found = sha256_file(blob)
     if found != blob.name:
-        raise CheckpointError(
+        raise _ERRORS[kind](
             f"{what} is not the file that the Hub promised",
             why=f"its SHA-256 should be {blob.name[:12]}… and is {found[:12]}…",
             hint=f"rm {shlex.quote(str(blob))} and run the same command again",

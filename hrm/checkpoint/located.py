@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from hrm.checkpoint import hub
+from hrm import hub
 from hrm.errors import CheckpointError
 from hrm.files import sha256_file, sha256_json
 

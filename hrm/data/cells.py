@@ -74,9 +74,9 @@ def answer_cells(
 
 
 def extent(task: Task, cells: tuple[Cell, ...]) -> tuple[int, int]:
-    """Rows and columns to show: all of them, or, for ARC, those up to the last that is not empty (at least one)."""
+    """Rows and columns to show: all of them, or, for ARC and for what is padded, those up to the last not empty."""
     shown = [cell for cell in cells if cell.mark is not Mark.EMPTY]
-    if task.kind != "arc" or not shown:
+    if not shown or (task.kind != "arc" and task.pad is None):
         return task.rows, task.columns
     return 1 + max(cell.row for cell in shown), 1 + max(cell.column for cell in shown)
 
@@ -86,7 +86,9 @@ def _nowhere(task: Task) -> Flags:
 
 
 def _is_empty(task: Task, tokens: Tokens) -> Flags:
-    """Where ARC's padding and end marks are: outside the grid."""
+    """Outside an ARC grid, where padding and end marks are, and after the end of a padded sequence."""
+    if task.pad is not None:
+        return np.asarray(tokens == task.pad)
     return tokens < ARC_FIRST if task.kind == "arc" else _nowhere(task)
 
 
@@ -94,7 +96,7 @@ def _cells(task: Task, tokens: Tokens, *, empty: Flags, wrong: Flags, given: Fla
     marks = np.full(task.length, Mark.FILLED)
     for mark, where in ((Mark.GIVEN, given), (Mark.WRONG, wrong), (Mark.EMPTY, empty)):
         marks[where] = mark
-    blank = "." if task.blank is None else task.symbols[task.blank]
+    blank = next((task.symbols[token] for token in (task.blank, task.pad) if token is not None), ".")
     return tuple(
         Cell(
             row=index // task.columns,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from hrm.data.layout import IGNORE, ArraySet, DatasetInfo, broken, open_set, read_metadata
+from hrm.data.layout import IGNORE, ArraySet, DatasetInfo, open_set, read_metadata
+from hrm.data.tokens import empty_split, read_inputs, read_labels
 from hrm.errors import DatasetError, UsageError
 
 if TYPE_CHECKING:
@@ -70,17 +71,13 @@ def read_split(directory: Path, split: str, limit: int | None = None) -> PuzzleS
     sets = [open_set(directory / split, name, metadata) for name in metadata.sets]
     rows = _rows(sets, limit)
     if not sum(rows):
-        raise DatasetError(
-            f"the {split} split of {directory} is empty",
-            why=f"its arrays hold no example (sets: {', '.join(metadata.sets)})",
-            hint="choose another split, or make the data set again",
-        )
+        raise empty_split(directory, split)
     offsets = np.cumsum([0, *(part.group_count for part in sets)], dtype=np.int32)
     return PuzzleSet(
         info=metadata,
         split=split,
-        inputs=np.concatenate([_inputs(part, n, metadata) for part, n in zip(sets, rows, strict=True)]),
-        labels=np.concatenate([_labels(part, n, metadata) for part, n in zip(sets, rows, strict=True)]),
+        inputs=np.concatenate([read_inputs(part, slice(n), metadata) for part, n in zip(sets, rows, strict=True)]),
+        labels=np.concatenate([read_labels(part, slice(n), metadata) for part, n in zip(sets, rows, strict=True)]),
         puzzle_identifiers=np.concatenate([part.puzzle_identifiers for part in sets])[:limit],
         groups=np.concatenate([part.groups + offset for part, offset in zip(sets, offsets, strict=False)])[:limit],
     )
@@ -117,27 +114,3 @@ def _rows(sets: list[ArraySet], limit: int | None) -> list[int]:
     if limit is None:
         return counts
     return [max(0, min(n, limit - sum(counts[:index]))) for index, n in enumerate(counts)]
-
-
-def _inputs(part: ArraySet, count: int, info: DatasetInfo) -> npt.NDArray[np.int32]:
-    stored = part.inputs[:count]
-    _check_ids(part.paths["inputs"], stored, (stored >= 0) & (stored < info.vocab_size), info)
-    return stored.astype(np.int32)
-
-
-def _labels(part: ArraySet, count: int, info: DatasetInfo) -> npt.NDArray[np.int32]:
-    stored = part.labels[:count]
-    ignored = stored == IGNORE
-    if info.ignore_label_id is not None:
-        ignored |= stored == info.ignore_label_id
-    _check_ids(part.paths["labels"], stored, ignored | ((stored >= 0) & (stored < info.vocab_size)), info)
-    labels = stored.astype(np.int32)
-    labels[ignored] = IGNORE
-    return labels
-
-
-def _check_ids(path: Path, stored: npt.NDArray[Any], valid: npt.NDArray[np.bool_], info: DatasetInfo) -> None:
-    if valid.all():
-        return
-    row, cell = np.argwhere(~valid)[0]
-    raise broken(path, f"cell {cell} of row {row} holds {stored[row, cell]}; ids go from 0 to {info.vocab_size - 1}")

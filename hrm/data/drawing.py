@@ -2,6 +2,7 @@
 
 Given cells are dark, the model's blue, wrong ones red on light red. Mazes and ARC grids are coloured tiles: a wrong
 cell of a maze is red where the answer goes and should not, light red otherwise; one of an ARC grid carries a cross.
+ARC grids differ in size, so each has a frame of its own, on boards of one scale.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 _DARK, _BLUE, _RED, _LIGHT_RED, _WHITE = "#1b1f24", "#1f6feb", "#cf222e", "#ffdcd7", "#ffffff"
 _INK = {Mark.GIVEN: _DARK, Mark.FILLED: _BLUE, Mark.WRONG: _RED}
 _MAZE = {"#": "#30363d", "S": "#2da44e", "G": "#d4a72c", "o": "#79b8ff"}
+_MAZE_ENDS = "SG"
 _MISSED = "#ffaba3"
 _HAIRLINE = {"sudoku": "#c3cad2", "sequence": "#e2e6ea", "arc": "#8b949e"}
 _BOARD_INCHES, _CELL_INCHES, _NUMBER_INCHES = 2.7, 0.45, 0.28
@@ -45,6 +47,15 @@ class Panel(NamedTuple):
 class _Board(NamedTuple):
     title: str
     cells: tuple[Cell, ...]
+
+
+class _Frame(NamedTuple):
+    """The rows and columns, from … up to but without …, that lines are drawn around and between."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
 
 
 class _Layout(NamedTuple):
@@ -76,7 +87,7 @@ def puzzle_figure(task: Task, inputs: Tokens, answers: Sequence[Panel], labels: 
         axes = figure.add_axes((left / total[0], _GAP_INCHES / total[1], width / total[0], height / total[1]))
         axes.set(xlim=(0, layout.columns), ylim=(layout.rows, 0))
         axes.set_axis_off()
-        axes.set_title(board.title, fontsize=9, color=_DARK, pad=6)
+        axes.set_title(board.title, loc="left" if task.kind == "arc" else "center", fontsize=9, color=_DARK, pad=6)
         _draw(axes, task, board, layout)
     return figure
 
@@ -107,11 +118,11 @@ def _layout(task: Task, boards: Sequence[_Board]) -> _Layout:
 def _draw(axes: Axes, task: Task, board: _Board, layout: _Layout) -> None:
     cells = [cell for cell in board.cells if cell.row < layout.rows and cell.column < layout.columns]
     axes.imshow(_paper(task, cells, layout), extent=(0, layout.columns, layout.rows, 0), interpolation="none")
-    if task.kind in ("sudoku", "sequence"):
-        _write_symbols(axes, cells, layout)
     if task.kind == "arc":
         _cross_out(axes, cells, layout)
-    _rule(axes, task, layout)
+    else:
+        _write_symbols(axes, task, cells, layout)
+    _rule(axes, task, _frame(task, cells, layout))
 
 
 def _paper(task: Task, cells: Sequence[Cell], layout: _Layout) -> npt.NDArray[Any]:
@@ -132,20 +143,22 @@ def _tile(task: Task, cell: Cell) -> str:
     return _LIGHT_RED
 
 
-def _write_symbols(axes: Axes, cells: Sequence[Cell], layout: _Layout) -> None:
+def _write_symbols(axes: Axes, task: Task, cells: Sequence[Cell], layout: _Layout) -> None:
+    """What is in the cells; in a maze, whose tiles speak for themselves, only where it starts and ends."""
     size = layout.cell * 72 * (0.55 if max(len(cell.symbol) for cell in cells) == 1 else 0.35)
     for cell in cells:
-        if cell.mark is not Mark.EMPTY:
-            axes.text(
-                cell.column + 0.5,
-                cell.row + 0.52,
-                cell.symbol,
-                color=_INK[cell.mark],
-                fontsize=size,
-                fontweight="bold" if cell.mark is Mark.GIVEN else "normal",
-                ha="center",
-                va="center_baseline",
-            )
+        if cell.mark is Mark.EMPTY or (task.kind == "maze" and cell.symbol not in _MAZE_ENDS):
+            continue
+        axes.text(
+            cell.column + 0.5,
+            cell.row + 0.52,
+            cell.symbol,
+            color=_WHITE if task.kind == "maze" and cell.mark is not Mark.WRONG else _INK[cell.mark],
+            fontsize=size,
+            fontweight="bold" if cell.mark is Mark.GIVEN else "normal",
+            ha="center",
+            va="center_baseline",
+        )
 
 
 def _cross_out(axes: Axes, cells: Sequence[Cell], layout: _Layout) -> None:
@@ -155,13 +168,22 @@ def _cross_out(axes: Axes, cells: Sequence[Cell], layout: _Layout) -> None:
     axes.scatter(columns, rows, s=area, marker="X", c=_WHITE, edgecolors=_RED, linewidths=1)
 
 
-def _rule(axes: Axes, task: Task, layout: _Layout) -> None:
-    """Lines between cells, and thicker ones around boxes and the board."""
-    height, width = task.box
+def _frame(task: Task, cells: Sequence[Cell], layout: _Layout) -> _Frame:
+    """The whole board, or, for ARC, the grid on it."""
+    shown = [cell for cell in cells if cell.mark is not Mark.EMPTY]
+    if task.kind != "arc" or not shown:
+        return _Frame(0, 0, layout.rows, layout.columns)
+    rows, columns = [cell.row for cell in shown], [cell.column for cell in shown]
+    return _Frame(min(rows), min(columns), max(rows) + 1, max(columns) + 1)
+
+
+def _rule(axes: Axes, task: Task, frame: _Frame) -> None:
+    """Lines between cells, and thicker ones around boxes and the frame."""
+    (top, left, bottom, right), (height, width) = frame, task.box
     if task.kind in _HAIRLINE:
         colour = _HAIRLINE[task.kind]
-        axes.hlines(range(1, layout.rows), 0, layout.columns, color=colour, linewidth=0.5)
-        axes.vlines(range(1, layout.columns), 0, layout.rows, color=colour, linewidth=0.5)
-    across, down = [*range(0, layout.rows, height), layout.rows], [*range(0, layout.columns, width), layout.columns]
-    axes.hlines(across, 0, layout.columns, color=_DARK, linewidth=1.4, clip_on=False, capstyle="projecting")
-    axes.vlines(down, 0, layout.rows, color=_DARK, linewidth=1.4, clip_on=False, capstyle="projecting")
+        axes.hlines(range(top + 1, bottom), left, right, color=colour, linewidth=0.5)
+        axes.vlines(range(left + 1, right), top, bottom, color=colour, linewidth=0.5)
+    across, down = [*range(top, bottom, height), bottom], [*range(left, right, width), right]
+    axes.hlines(across, left, right, color=_DARK, linewidth=1.4, clip_on=False, capstyle="projecting")
+    axes.vlines(down, top, bottom, color=_DARK, linewidth=1.4, clip_on=False, capstyle="projecting")

@@ -7,8 +7,8 @@
                     <set>__puzzle_indices.npy       [puzzles + 1], where each puzzle's examples start
                     <set>__group_indices.npy        [groups + 1], where each group's puzzles start
 
-The splits are ``train`` and ``test``. Nothing is unpickled, and token arrays stay on the disk until their rows are
-asked for.
+The splits are ``train`` and ``test``, officially; hrm-trt makes ``calibration`` and ``search`` as well. Nothing is
+unpickled, and token arrays stay on the disk until their rows are asked for.
 """
 
 from __future__ import annotations
@@ -70,7 +70,15 @@ class ArraySet:
     """[N]"""
     groups: npt.NDArray[np.int32]
     """[N], from 0"""
-    group_count: int
+    puzzle_starts: npt.NDArray[np.int64]
+    """[puzzles + 1], the example at which each puzzle starts"""
+    group_starts: npt.NDArray[np.int64]
+    """[groups + 1], the puzzle at which each group starts"""
+
+    @property
+    def group_count(self) -> int:
+        """Groups in this set."""
+        return len(self.group_starts) - 1
 
 
 def broken(path: Path, why: str) -> DatasetError:
@@ -139,7 +147,8 @@ def open_set(directory: Path, name: str, metadata: Metadata) -> ArraySet:
         labels=labels,
         puzzle_identifiers=np.repeat(identifiers.astype(np.int32), examples),
         groups=np.repeat(groups, examples),
-        group_count=len(puzzles),
+        puzzle_starts=arrays["puzzle_indices"].astype(np.int64),
+        group_starts=starts.astype(np.int64),
     )
 
 

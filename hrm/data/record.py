@@ -1,10 +1,10 @@
-"""Where a data set came from: a record beside it, bound to its files by their digest."""
+"""Where a data set came from: a record beside it, bound to each of its splits by a digest."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import ValidationError
+from pydantic import JsonValue, NonNegativeInt, ValidationError
 
 from hrm.data.layout import broken, split_files, split_names
 from hrm.documents import Document
@@ -17,10 +17,21 @@ if TYPE_CHECKING:
 RECORD = "record.json"
 
 
+class SplitRecord(Document):
+    """The size of one split, and the digest of its files."""
+
+    groups: NonNegativeInt
+    """Puzzles as they were before any augmentation."""
+    puzzles: NonNegativeInt
+    examples: NonNegativeInt
+    digest: str
+    """``digest_split`` of the files that the record speaks of."""
+
+
 class DatasetRecord(Document):
     """The origin of a data set; null where it is not known."""
 
-    format_version: Literal[1] = 1
+    format_version: Literal[2] = 2
     source: str
     """What the puzzles are and who made them, or where they were downloaded."""
     version: str | None
@@ -30,8 +41,10 @@ class DatasetRecord(Document):
     augmentations: int | None
     """Augmented copies of each training puzzle on disk, beside the puzzle itself."""
     licence: str | None
-    digest: str
-    """``digest_dataset`` of the files that the record speaks of."""
+    options: dict[str, JsonValue]
+    """What makes the same data set again; empty where it is not known."""
+    splits: dict[str, SplitRecord]
+    """Every split that was made, whether or not it is shipped."""
 
 
 def digest_split(directory: Path, split: str) -> str:
@@ -40,23 +53,10 @@ def digest_split(directory: Path, split: str) -> str:
     Raises:
         DatasetError: the split or one of its files is missing.
     """
-    return _digest(directory, split_files(directory, split))
-
-
-def digest_dataset(directory: Path) -> str:
-    """Hex SHA-256 over the names and contents of the files of every split; the record itself is left out.
-
-    Raises:
-        DatasetError: there is no split, or a file is missing.
-    """
-    splits = split_names(directory)
-    if not splits:
-        raise DatasetError(
-            f"no data set at {directory}",
-            why="no directory in it holds a dataset.json",
-            hint="give the directory that holds train/ and test/",
-        )
-    return _digest(directory, [path for split in splits for path in split_files(directory, split)])
+    try:
+        return sha256_files(split_files(directory, split), directory)
+    except OSError as error:
+        raise broken(directory, f"{error.filename} cannot be read: {error.strerror}") from error
 
 
 def read_record(directory: Path) -> DatasetRecord | None:
@@ -79,21 +79,26 @@ def read_record(directory: Path) -> DatasetRecord | None:
 
 
 def check_record(directory: Path) -> None:
-    """Check that the files are still the ones that the record speaks of, where there is one; reads all of them.
+    """Check every split that is there against the record, where there is one; reads all of their files.
+
+    A split that the record speaks of may be absent: a data set may be shipped without its training puzzles.
 
     Raises:
-        DatasetError: the record is malformed, or the files have changed.
+        DatasetError: the record is malformed, or a split has changed or is not among its splits.
     """
     record = read_record(directory)
     if record is None:
         return
-    found = digest_dataset(directory)
-    if found != record.digest:
-        raise DatasetError(
-            f"the data set at {directory} has changed since its record was written",
-            why=f"{RECORD} names the digest {record.digest[:12]}…, and the files have {found[:12]}…",
-            hint=f"restore the files, or, if the change was meant, bring {RECORD} up to date with digest {found}",
-        )
+    for split in split_names(directory):
+        found = digest_split(directory, split)
+        known = record.splits[split].digest if split in record.splits else None
+        if found != known:
+            raise DatasetError(
+                f"the {split} split of {directory} has changed since its record was written",
+                why=f"{RECORD} names {'no such split' if known is None else f'the digest {known[:12]}…'},"
+                f" and the files have {found[:12]}…",
+                hint=f"restore the files, or, if the change was meant, bring {RECORD} up to date with digest {found}",
+            )
 
 
 def write_record(directory: Path, record: DatasetRecord) -> None:
@@ -104,10 +109,3 @@ def write_record(directory: Path, record: DatasetRecord) -> None:
         UnwritableError: the place cannot be written.
     """
     write_json(directory / RECORD, record.model_dump())
-
-
-def _digest(directory: Path, paths: list[Path]) -> str:
-    try:
-        return sha256_files(paths, directory)
-    except OSError as error:
-        raise broken(directory, f"{error.filename} cannot be read: {error.strerror}") from error

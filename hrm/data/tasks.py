@@ -13,7 +13,8 @@ arc          12          900              0 pad, 1 end of the grid's rows and co
 sequence     any         any              the ids themselves
 ===========  ==========  ===============  =============================================================
 
-So a maze of 4×4 cells would be taken for a Sudoku: both have six ids and sixteen cells.
+So a maze of 4×4 cells would be taken for a Sudoku: both have six ids and sixteen cells. A data set with a vocabulary
+(``hrm.data.vocabulary``) is a sequence of its symbols, whatever its sizes; the shorter ones end with padding.
 """
 
 from __future__ import annotations
@@ -24,12 +25,15 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from hrm.data.vocabulary import separator
 from hrm.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import numpy.typing as npt
+
+    from hrm.data.vocabulary import Vocabulary
 
 Kind = Literal["sudoku", "maze", "arc", "sequence"]
 _BOXES = {4: (2, 2), 6: (2, 3), 9: (3, 3)}
@@ -49,20 +53,27 @@ class Task:
     box: tuple[int, int]
     """Rows and columns of a box; the whole grid where there are none."""
     symbols: tuple[str, ...]
-    """What each token id is written as: one character, or, for a plain sequence, its number."""
+    """What each token id is written as: one character, or, for a sequence, a number or a symbol of the user's own."""
     blank: int | None
     """The id of a cell that is to be filled in; None where the answer is a grid of its own."""
+    separator: str = ""
+    """What stands between symbols in a line of text."""
+    pad: int | None = None
+    """The id that fills what is shorter than ``length``; None where nothing may be shorter."""
 
     def parse(self, text: str) -> npt.NDArray[np.int32]:
         """The token ids [S] of a puzzle written as one string of cells.
 
-        White space is left out; in a maze only line breaks are, because a space is an open cell. A Sudoku's blank is
-        ``.`` or ``0``. The ids of a plain sequence are numbers with white space between them.
+        White space is left out, but not spaces where they are symbols, as a maze's open cells are. A Sudoku's blank is
+        ``.`` or ``0``. Symbols of more than one character, as a plain sequence's numbers, have white space between
+        them.
 
         Raises:
             UsageError: too many or too few cells, or one that this task does not know.
         """
         cells = self._split(text)
+        if self.pad is not None and cells:
+            cells = [*cells, *[self.symbols[self.pad]] * (self.length - len(cells))]
         if len(cells) != self.length:
             raise self._unreadable(f"it has {len(cells)} cells, and {self.name} has {self.length}")
         ids = {symbol: index for index, symbol in enumerate(self.symbols)}
@@ -75,31 +86,42 @@ class Task:
         return np.array([ids[cell] for cell in cells], dtype=np.int32)
 
     def format(self, tokens: npt.NDArray[np.int32]) -> str:
-        """Token ids [S] as one line that ``parse`` reads back."""
-        return (" " if self.kind == "sequence" else "").join(self.symbols[token] for token in tokens)
+        """Token ids [S] as one line that ``parse`` reads back; padding at its end is left out."""
+        return self.separator.join(self.symbols[token] for token in tokens[: self._end(tokens)])
 
     def grid(self, tokens: npt.NDArray[np.int32]) -> tuple[tuple[str, ...], ...]:
         """Token ids [S] as rows of symbols; the last row of a plain sequence may be shorter."""
         symbols = [self.symbols[token] for token in tokens]
         return tuple(tuple(symbols[start : start + self.columns]) for start in range(0, self.length, self.columns))
 
+    def _end(self, tokens: npt.NDArray[np.int32]) -> int:
+        """Where the padding at the end begins."""
+        if self.pad is None:
+            return self.length
+        return 1 + max(np.flatnonzero(tokens != self.pad).tolist(), default=-1)
+
     def _split(self, text: str) -> Sequence[str]:
-        if self.kind == "sequence":
+        if self.separator:
             return text.split()
-        if self.kind == "maze":
+        if " " in self.symbols:
             return text.replace("\r", "").replace("\n", "")
         return "".join(text.split())
 
     def _unreadable(self, why: str) -> UsageError:
-        if self.kind == "sequence":
-            known = f"{self.length} numbers from 0 to {len(self.symbols) - 1}, with spaces between them"
+        between = ", with spaces between them" if self.separator else ""
+        if self.pad is not None:
+            known = f"up to {self.length} symbols{between}, each one of {self.separator.join(self.symbols[1:])!r}"
+        elif self.kind == "sequence":
+            known = f"{self.length} numbers from 0 to {len(self.symbols) - 1}{between}"
         else:
             known = f"{self.length} cells, row by row, each one of {''.join(self.symbols)!r}"
         return UsageError(f"this is not a puzzle of {self.name}", why=why, hint=f"write {known}")
 
 
-def task_of(vocab_size: int, seq_len: int) -> Task:
-    """The task of a data set with ``vocab_size`` ids and ``seq_len`` cells, by the table above."""
+def task_of(vocab_size: int, seq_len: int, vocabulary: Vocabulary | None = None) -> Task:
+    """The task of a data set with ``vocab_size`` ids and ``seq_len`` cells, by the table above; or of a user's own."""
+    if vocabulary is not None:
+        return _sequence(vocabulary, seq_len, separator(vocabulary), pad=0)
     side = math.isqrt(seq_len)
     if side * side == seq_len:
         if side in _BOXES and vocab_size == side + 2:
@@ -108,7 +130,7 @@ def task_of(vocab_size: int, seq_len: int) -> Task:
             return _square(f"maze-{side}x{side}", "maze", side, "_# SGo", blank=2)
         if (vocab_size, side) == (12, 30):
             return _square("arc", "arc", side, ".|0123456789", blank=None)
-    return _sequence(vocab_size, seq_len)
+    return _sequence(tuple(map(str, range(vocab_size))), seq_len, " ", pad=None)
 
 
 def _sudoku(side: int) -> Task:
@@ -131,7 +153,7 @@ def _square(
     )
 
 
-def _sequence(vocab_size: int, seq_len: int) -> Task:
+def _sequence(symbols: Vocabulary, seq_len: int, between: str, *, pad: int | None) -> Task:
     columns = min(seq_len, _SEQUENCE_COLUMNS)
     rows = math.ceil(seq_len / columns)
     return Task(
@@ -141,6 +163,8 @@ def _sequence(vocab_size: int, seq_len: int) -> Task:
         rows=rows,
         columns=columns,
         box=(rows, columns),
-        symbols=tuple(str(index) for index in range(vocab_size)),
+        symbols=symbols,
         blank=None,
+        separator=between,
+        pad=pad,
     )

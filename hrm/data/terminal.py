@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from hrm.data.tasks import Task
 
 _STYLES = {Mark.GIVEN: "bold", Mark.FILLED: "cyan", Mark.WRONG: "bold red", Mark.EMPTY: "dim"}
+_TILED = ("maze", "arc")
+_WRONG_TILE = "bold white on red"
 _MAZE = {"#": "grey50 on grey50", "S": "black on green", "G": "black on yellow", "o": "black on cyan"}
 
 
@@ -32,8 +34,9 @@ def answer_board(
 ) -> Table:
     """The answer ``tokens`` [S] to the puzzle ``inputs`` [S].
 
-    Given cells are bold, the model's are cyan, wrong ones red with an exclamation mark; what differs from the segment
-    before (``previous``) has a grey background, or, on a coloured tile, a line under it.
+    Given cells are bold, the model's are cyan, wrong ones red with an exclamation mark, or, among coloured tiles, white
+    on red with one; what differs from the segment before (``previous``) has a grey background, or, there, a line under
+    it.
 
     Args:
         task: what the tokens stand for.
@@ -66,7 +69,9 @@ def _box(task: Task, band: list[tuple[Cell, ...]], left: int, width: int) -> Tex
 
 def _draw(task: Task, cell: Cell) -> tuple[str, str]:
     """A cell's text and style."""
-    symbol = cell.symbol.rjust(len(task.symbols[-1]))
+    symbol = cell.symbol.rjust(max(map(len, task.symbols)))
+    if cell.mark is Mark.WRONG and task.kind in _TILED:
+        return f"{symbol}!", _WRONG_TILE + _changed(cell, "underline")
     if cell.mark is Mark.WRONG:
         return f"{symbol}!", _STYLES[Mark.WRONG] + _changed(cell, "on grey23")
     tile = _tile(task, cell)

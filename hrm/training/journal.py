@@ -51,10 +51,11 @@ class TensorBoard:
         self._writer = SummaryWriter(str(directory), purge_step=step + 1)
 
     def write(self, step: int, kind: str, values: dict[str, Any]) -> None:
-        """Add every number as a scalar."""
+        """Add every number as a scalar, on the disk at once: a killed run's state knows of it."""
         for name, value in values.items():
             if isinstance(value, int | float):
                 self._writer.add_scalar(f"{kind}/{name}", value, step)
+        self._writer.flush()
 
     def close(self) -> None:
         """Flush and close the files."""

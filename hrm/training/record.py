@@ -80,10 +80,11 @@ def claim(directory: Path, record: RunRecord) -> RunRecord:
         write_json(directory / FILE, record.model_dump(mode="json"))
         return record
     ours, theirs = (one.model_dump(mode="json", include=set(_BOUND)) for one in (record, found))
-    if ours != theirs:
+    differences = _differences(theirs, ours)
+    if differences:
         raise RecipeError(
             f"{directory} holds a run of another recipe",
-            why="; ".join(_differences(theirs, ours)),
+            why="; ".join(differences),
             hint="train into another directory, or with the recipe that the run was started with",
         )
     return found
@@ -112,6 +113,7 @@ def _refuse_occupied(directory: Path) -> None:
 
 
 def _differences(old: Any, new: Any, place: str = "") -> list[str]:
+    """What has changed, with its place; what is null is as good as absent."""
     if not (isinstance(old, dict) and isinstance(new, dict)):
         return [] if old == new else [f"{place} was {old!r} and is now {new!r}"]
     keys = [*old, *(key for key in new if key not in old)]

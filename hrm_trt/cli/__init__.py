@@ -7,6 +7,12 @@ import sys
 
 def main() -> None:
     """Entry point of the `hrm-trt` command."""
+    from hrm_trt.cli.interrupts import interrupts
+
+    sys.exit(interrupts.guard(_command))
+
+
+def _command() -> int:
     from hrm_trt.cli.edge import run
 
-    sys.exit(run(sys.argv[1:]))
+    return run(sys.argv[1:])

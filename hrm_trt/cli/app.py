@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
+
+from hrm_trt.cli.data_app import data_app
 
 app = typer.Typer(
     name="hrm-trt",
@@ -16,25 +18,29 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+app.add_typer(data_app, name="data")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Workdir = Annotated[
     Path | None,
     typer.Option(
-        "--workdir", envvar="HRM_TRT_WORKDIR", help="Where artefacts and bundles are kept.  [default: .hrm-trt]"
+        "--workdir", envvar="HRM_TRT_WORKDIR", help="Where artefacts and bundles are kept.", show_default=".hrm-trt"
     ),
 ]
 ModelName = Annotated[
     str | None,
     typer.Option(
-        "--model", help="A bundle (name in the work directory, or path) or REPOSITORY/NAME.  [default: the demo's]"
+        "--model", help="A bundle (name in the work directory, or path) or REPOSITORY/NAME.", show_default="the demo's"
     ),
 ]
+Device = Literal["auto", "cpu", "cuda"]
 DatasetDir = Annotated[Path | None, typer.Option("--dataset", help="A data set in the official layout.")]
 PolicyName = Annotated[str, typer.Option("--policy", help="When a puzzle stops: fixed, adaptive or confidence.")]
 Threshold = Annotated[
     float | None,
-    typer.Option(min=0.0, max=1.0, help="Mean probability at which `confidence` stops.  [default: as gated, or 0.95]"),
+    typer.Option(
+        min=0.0, max=1.0, help="Mean probability at which `confidence` stops.", show_default="as gated, or 0.95"
+    ),
 ]
 Threads = Annotated[int, typer.Option("--threads", min=0, help="Threads for the engine; 0 takes every core.")]
 
@@ -50,6 +56,22 @@ def _root(
 
         typer.echo(__version__)
         raise typer.Exit
+
+
+@app.command()
+def train(
+    recipe: Annotated[str, typer.Argument(help="A training recipe: a YAML file, or the name of a bundled one.")],
+    output: Annotated[Path | None, typer.Option(help="The run's directory.", show_default="runs/NAME")] = None,
+    dataset: DatasetDir = None,
+    device: Annotated[Device, typer.Option(help="auto takes a GPU where there is one.")] = "auto",
+    wandb: Annotated[str | None, typer.Option(help="A Weights & Biases project that gets the metrics too.")] = None,
+    json: Json = False,
+) -> None:
+    """Train an HRM, or go on with a run that was stopped; the numbers are the same either way."""
+    from hrm_trt.cli.train import TrainOptions, train_command
+
+    options = TrainOptions(recipe=recipe, output=output, dataset=dataset, device=device, wandb=wandb)
+    train_command(options, json=json)
 
 
 @app.command()
@@ -134,7 +156,7 @@ def solve(
     dataset: DatasetDir = None,
     policy: Annotated[
         str | None,
-        typer.Option(help="fixed, adaptive or confidence.  [default: adaptive where it passed, else fixed]"),
+        typer.Option(help="fixed, adaptive or confidence.", show_default="adaptive where it passed, else fixed"),
     ] = None,
     threshold: Threshold = None,
     png: Annotated[Path | None, typer.Option(help="Draw the puzzle and its answer into this PNG (or .svg).")] = None,
@@ -224,9 +246,17 @@ def doctor(json: Json = False) -> None:
 
 
 @app.command()
-def schema() -> None:
+def schema(
+    training: Annotated[bool, typer.Option("--training", help="A training recipe's, in place of a build's.")] = False,
+) -> None:
     """Print the recipe's JSON Schema, for editors."""
     from hrm_trt.cli.console import print_json
+
+    if training:
+        from hrm.training.recipe import TrainRecipe
+
+        print_json(TrainRecipe.model_json_schema())
+        return
     from hrm_trt.pipeline.recipe import Recipe
 
     print_json(Recipe.model_json_schema())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import traceback
 
 from rich.markup import escape
@@ -9,8 +11,8 @@ from rich.markup import escape
 from hrm.errors import HrmTrtError, missing_package
 from hrm_trt.cli.app import app
 from hrm_trt.cli.console import people, print_json
+from hrm_trt.cli.interrupts import interrupts
 
-_INTERRUPTED = 130
 _EXTRAS = {
     "huggingface_hub": "hub",
     "onnx": "cpu",
@@ -34,23 +36,30 @@ class _BugError(HrmTrtError):
 
 def run(arguments: list[str]) -> int:
     """Run one command line; returns its exit code. `--debug` anywhere adds the stack trace to an error."""
-    debug = "--debug" in arguments
+    debug, json = "--debug" in arguments, "--json" in arguments
     try:
-        app([argument for argument in arguments if argument != "--debug"], prog_name="hrm-trt")
-    except SystemExit as stop:
-        if isinstance(stop.__context__, BrokenPipeError):  # the reader has gone; typer makes it 1
-            return 0
-        code = stop.code if isinstance(stop.code, int) else 0
-        if code == _INTERRUPTED:
-            people.print("interrupted; what was finished is kept", style="yellow")
-        return code
+        return _call([argument for argument in arguments if argument != "--debug"])
     except HrmTrtError as error:
-        return _fail(error, debug=debug, json="--json" in arguments)
+        return _fail(error, debug=debug, json=json)
     except ModuleNotFoundError as error:
-        return _fail(_missing(error), debug=debug, json="--json" in arguments)
+        return _fail(_missing(error), debug=debug, json=json)
     except Exception as error:  # noqa: BLE001  (the edge: a bug must still end in a message)
-        return _fail(_BugError(error), debug=debug, json="--json" in arguments)
-    return 0
+        return _fail(_BugError(error), debug=debug, json=json)
+
+
+def _call(arguments: list[str]) -> int:
+    code = 0
+    try:
+        app(arguments, prog_name="hrm-trt")
+    except SystemExit as stop:
+        code = stop.code if isinstance(stop.code, int) else 0
+        if isinstance(stop.__context__, BrokenPipeError):  # the reader has gone; typer makes it 1
+            code = 0
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _forget_stdout()
+    return code
 
 
 def _missing(error: ModuleNotFoundError) -> HrmTrtError:
@@ -61,12 +70,29 @@ def _missing(error: ModuleNotFoundError) -> HrmTrtError:
 
 
 def _fail(error: HrmTrtError, *, debug: bool, json: bool) -> int:
+    if interrupts.code is not None:  # a library can make any error of an interrupt
+        return interrupts.code
+    try:
+        _explain(error, debug=debug)
+        if json:
+            message = {"what": error.what, "why": error.why, "hint": error.hint, "exit_code": error.exit_code}
+            print_json({"format_version": 1, "error": message})
+        sys.stdout.flush()
+    except (OSError, SystemExit):  # nobody reads (rich leaves then) or the disk is full: no more can be said
+        _forget_stdout()
+    return error.exit_code
+
+
+def _explain(error: HrmTrtError, *, debug: bool) -> None:
     if debug:
         people.print(traceback.format_exc(), markup=False, highlight=False)
     people.print(f"[bold red]error:[/] {escape(error.what)}")
     people.print(f"  [dim]why:[/]  {escape(error.why)}")
     people.print(f"  [dim]next:[/] {escape(error.hint)}")
-    if json:
-        message = {"what": error.what, "why": error.why, "hint": error.hint, "exit_code": error.exit_code}
-        print_json({"format_version": 1, "error": message})
-    return error.exit_code
+
+
+def _forget_stdout() -> None:
+    """Send what is still to be flushed nowhere, or Python would complain of it at its end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)

@@ -1,4 +1,4 @@
-"""A build as a person sees it while it runs: a line per finished stage, a bar or a spinner for the one at work."""
+"""Work as a person sees it while it runs: a build's finished stages, and a bar or a spinner for what is at work."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class BuildView:
     """Shows a build's events on stderr; says nothing where that is not a terminal."""
 
     def __init__(self) -> None:
-        self._progress = Progress(*_columns(), console=people, transient=True, disable=not people.is_terminal)
+        self._progress = _bars()
         self._task: TaskID | None = None
 
     def __enter__(self) -> Self:
@@ -78,11 +78,32 @@ class BuildView:
 
 
 @contextmanager
+def counting_bars() -> Iterator[Callable[[str, int, int], None]]:
+    """Bars on stderr, one for everything that is counted: told what it is, how many are done, and how many in all.
+
+    Nothing where stderr is not a terminal.
+    """
+    tasks: dict[str, TaskID] = {}
+    with _bars() as bars:
+
+        def tell(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bars.add_task(escape(what), total=total)
+            bars.update(tasks[what], completed=done, total=total)
+
+        yield tell
+
+
+@contextmanager
 def puzzle_bar(label: str) -> Iterator[Callable[[int, int], None]]:
     """A bar on stderr that is told puzzles done and puzzles in all; nothing where stderr is not a terminal."""
-    with Progress(*_columns(), console=people, transient=True, disable=not people.is_terminal) as bar:
+    with _bars() as bar:
         task = bar.add_task(escape(label), total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _bars() -> Progress:
+    return Progress(*_columns(), console=people, transient=True, disable=not people.is_terminal)
 
 
 def _columns() -> tuple[ProgressColumn, ...]:

@@ -107,7 +107,7 @@ def solve_command(options: SolveOptions, *, json: bool) -> None:
 
 
 def _puzzle(options: SolveOptions, model: Model) -> Puzzle:
-    task = task_of(model.config.vocab_size, model.config.seq_len)
+    task = task_of(model.config.vocab_size, model.config.seq_len, model.manifest.vocabulary)
     if (options.puzzle is None) == (options.example is None):
         raise UsageError(
             "no puzzle to solve" if options.puzzle is None else "two puzzles to solve",

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from engines.bundle import GateRecord, Topology
     from export.contract import Module
+    from hrm.data.vocabulary import Vocabulary
     from hrm_trt.pipeline.store import Artefact, FileRecord, Store
 
 
@@ -33,6 +34,8 @@ class Parts:
     graphs: Artefact
     engines: Mapping[Module, Artefact]
     origin: Mapping[str, Any]
+    vocabulary: Vocabulary | None
+    """The symbols of a user's own task."""
 
 
 def bundle_name(name: str, target: str, precision: str, topology: Topology) -> str:
@@ -74,6 +77,7 @@ def _manifest(parts: Parts, name: str, topology: Topology, gates: tuple[GateReco
         engines=tuple(_engine(parts, module) for module in MODULES[topology]),
         carry=_stored(CARRY, files),
         puzzle_table=_stored(PUZZLE_TABLE, files) if PUZZLE_TABLE in files else None,
+        vocabulary=parts.vocabulary,
         origin=dict(parts.origin),
         gates=gates,
     )

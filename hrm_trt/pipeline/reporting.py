@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from hrm.files import sha256_files
 from hrm_trt.pipeline import machine
 from hrm_trt.pipeline.store import Step
 from hrm_trt.pipeline.trial import ANSWERS
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
     from hrm_trt.pipeline.store import Artefact
     from hrm_trt.pipeline.trial import Trial
     from validation.evaluate import Evaluation
-    from validation.report.content import BundleResult, EngineRow, PolicyResult, Report
+    from validation.report.content import BundleResult, EngineRow, PolicyResult, Report, Training
 
+METRICS, RECORD = "metrics.jsonl", "run.json"
 PAGE = "report.html"
 JUNIT = "junit.xml"
 
@@ -36,6 +38,8 @@ class Subject:
     judged: tuple[Judged, ...]
     build_seconds: Mapping[str, float]
     """Seconds that each engine took to build, by its digest."""
+    run: Path
+    """Where the checkpoint lies; the report shows its training if its run is there too."""
 
 
 def make_report(trial: Trial, subject: Subject) -> Artefact:
@@ -56,6 +60,8 @@ def make_report(trial: Trial, subject: Subject) -> Artefact:
             "gates": [one.digest for one in subject.judged],
             "records": [one.record.model_dump(mode="json") for one in subject.judged],
             "origin": dict(subject.origin),
+            "vocabulary": subject.judged[0].manifest.vocabulary,
+            "training": sha256_files([path for path in _run_files(subject.run) if path.is_file()], subject.run),
         },
         code=("validation", "hrm.data", "hrm_trt.pipeline.reporting"),
         libraries=("matplotlib", "jinja2", "junitparser"),
@@ -78,12 +84,37 @@ def _report(trial: Trial, subject: Subject) -> Report:
         checkpoint=f"{checkpoint['name']} ({checkpoint['parameters']:,} parameters)",
         dataset=f"{_short(trial.dataset)}, {dataset['split']} split, {len(trial.puzzles):,} puzzles",
         machine=f"{machine.processor()}, {platform.system()} {platform.release()}",
-        task=task_of(architecture["vocab_size"], architecture["seq_len"]),
+        task=task_of(architecture["vocab_size"], architecture["seq_len"], subject.judged[0].manifest.vocabulary),
         baseline_by_segment=reference.exact_by_segment or (),
         bundles=tuple(_bundle(trial, subject, reference, tuple(group)) for _, group in groups),
+        training=_training(subject.run),
         versions=tuple(subject.origin["versions"].items()),
         digests=(("checkpoint", checkpoint["sha256"]), ("data set", dataset["sha256"])),
     )
+
+
+def _run_files(run: Path) -> tuple[Path, Path]:
+    return run / METRICS, run / RECORD
+
+
+def _training(run: Path) -> Training | None:
+    """The training run that the checkpoint comes from, where it lies beside it and has ended."""
+    from hrm.training.curve import curve_of
+    from hrm.training.journal import read_metrics
+    from hrm.training.record import read
+    from validation.report.content import Training
+
+    record = read(run)
+    if record is None or record.outcome is None:
+        return None
+    outcome = record.outcome
+    facts = (
+        ("Ended", f"after {outcome.steps:,} steps: {outcome.reason}"),
+        ("Took", f"{outcome.seconds / 60:,.0f} min, {outcome.rows_per_second:,.0f} rows/s"),
+        ("Machine", f"{record.machine['cores']} cores of {record.machine['processor']}; {record.device}"),
+        ("Kept", f"step {outcome.best_step:,}: {outcome.evaluation['exact_accuracy']:.1%} of unseen puzzles solved"),
+    )
+    return Training(curve_of(read_metrics(run / METRICS)), facts)
 
 
 def _short(path: Path) -> str:

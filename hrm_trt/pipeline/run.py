@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from engines.bundle import MANIFEST, MODULES, Profile, Range, read_manifest
 from engines.targets import TARGETS, refusal
 from hrm.checkpoint import locate
+from hrm.data.vocabulary import read_vocabulary
 from hrm.errors import EngineError, ExportError, RecipeError
 from hrm_trt.pipeline import describe, judging, stages
 from hrm_trt.pipeline.bundling import Parts, assemble, bundle_name
@@ -101,7 +102,7 @@ def run(recipe: Recipe, workdir: Workdir, *, until: Stage = "publish", emit: Emi
         for target, precision in recipe.pairs():
             _pair(build, loaded, target, precision)
     if build.trial is not None and build.judged:
-        result.report = _report(build, build.trial)
+        result.report = _report(build, build.trial, located.weights.parent)
     for passed in build.passed:
         _publish(build, passed)
     return result
@@ -167,7 +168,8 @@ def _parts(
     target: TargetName,
     precision: PrecisionName,
 ) -> Parts:
-    length = loaded.value["architecture"]["seq_len"]
+    sizes, dataset = loaded.value["architecture"], build.recipe.dataset
+    length = sizes["seq_len"]
     return Parts(
         target=target,
         precision=precision,
@@ -177,6 +179,7 @@ def _parts(
         graphs=graphs,
         engines=engines,
         origin=build.origin,
+        vocabulary=None if dataset is None else read_vocabulary(dataset, sizes["vocab_size"]),
     )
 
 
@@ -227,9 +230,9 @@ def _publish(build: Build, passed: Passed) -> None:
     build.result.published.append(published)
 
 
-def _report(build: Build, trial: Trial) -> Path:
+def _report(build: Build, trial: Trial, home: Path) -> Path:
     seconds = {row.sha256: row.seconds for row in build.result.engines if row.sha256 and row.seconds is not None}
-    report = make_report(trial, Subject(build.name, build.origin, tuple(build.judged), seconds))
+    report = make_report(trial, Subject(build.name, build.origin, tuple(build.judged), seconds, home))
     build.workdir.point(build.workdir.report(build.name), report.path)
     return build.workdir.report(build.name)
 

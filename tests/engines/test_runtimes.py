@@ -1,5 +1,7 @@
 """Engines of both runtimes against each other, on the sample checkpoint."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -12,20 +14,20 @@ from hrm.checkpoint import locate
 from hrm.checkpoint.loading import load, network
 from hrm.data.dataset import read_split
 from hrm.errors import EngineError
-from hrm_trt.pipeline import demo
 
+SAMPLE = Path(__file__).parents[2] / "checkpoints/sudoku-4x4"
 OPTIONS = RuntimeOptions(threads=2)
 PUZZLES = 48
 
 
 @pytest.fixture(scope="module")
 def puzzles():
-    return read_split(demo.home() / "dataset", "test", PUZZLES)
+    return read_split(SAMPLE / "dataset", "test", PUZZLES)
 
 
 @pytest.fixture(scope="module")
 def sample_network():
-    return network(load(locate(demo.home())))
+    return network(load(locate(SAMPLE)))
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +37,7 @@ def bundle(demo_bundle):
 
 @pytest.fixture(scope="module")
 def planner_executor(demo_workdir, demo_result):
-    directory = demo_workdir.bundle(f"{demo.BUNDLE}-planner-executor")
+    directory = demo_workdir.bundle("sudoku-4x4-cpu-fp32-planner-executor")
     return load_engines(directory, read_manifest(directory), OPTIONS)
 
 

@@ -76,3 +76,28 @@ def test_the_way_through_a_maze_is_marked_where_it_is_wrong():
     image = matplotlib.image.imread(io.BytesIO(to_png(puzzle_figure(maze, puzzle, [Panel("engine", tokens)], label))))
     colours = {tuple(round(float(value) * 255) for value in pixel[:3]) for row in image for pixel in row}
     assert {(0xCF, 0x22, 0x2E), (0xFF, 0xAB, 0xA3), (0x79, 0xB8, 0xFF)} <= colours
+
+
+def dark_pixels(figure):
+    """Where a figure has the colour of frames, as [rows, columns] of its picture."""
+    image = matplotlib.image.imread(io.BytesIO(to_png(figure)))[..., :3]
+    return np.isclose(image, np.array([0x1B, 0x1F, 0x24]) / 255, atol=0.02).all(axis=-1)
+
+
+def test_an_arc_grid_smaller_than_its_board_has_a_frame_of_its_own():
+    arc = task_of(12, 900)
+    small, large = np.zeros((2, 30, 30), dtype=np.int32)
+    small[:2, :2], large[:6, :6] = 4, 4
+    figure = puzzle_figure(arc, small.ravel(), [Panel("engine", large.ravel())])
+    halves = np.array_split(dark_pixels(figure), 2, axis=1)
+    titles = halves[0].shape[0] // 6
+    heights = [np.flatnonzero(half[titles:].any(axis=1)).max() for half in halves]
+    assert heights[0] < heights[1] / 2
+
+
+def test_a_maze_names_its_start_and_its_goal():
+    maze = task_of(6, 9)
+    text = to_svg(puzzle_figure(maze, maze.parse("S  ### G "), []))
+    assert "<!-- S -->" in text
+    assert "<!-- G -->" in text
+    assert "<!-- # -->" not in text

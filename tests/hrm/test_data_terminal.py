@@ -81,3 +81,12 @@ def test_an_arc_grid_is_cut_to_its_size_and_coloured():
     lines = printed(puzzle_board(arc, grid)).splitlines()
     assert lines[1:3] == ["│ 0 1 │", "│ 2 4 │"]
     assert "48;2;0;116;217" in printed(puzzle_board(arc, grid), colour=True)
+
+
+def test_a_wrong_tile_is_red_and_marked():
+    maze = task_of(6, 9)
+    puzzle, label, answer = maze.parse("S #  ## G"), maze.parse("So# o##oG"), maze.parse("So#oo##oG")
+    assert "│ o!o # │" in printed(answer_board(maze, puzzle, answer, label))
+    text = printed(answer_board(maze, puzzle, answer, label), colour=True)
+    assert text.count("\x1b[1;37;41mo!") == 1
+    assert "\x1b[1;4;37;41mo!" in printed(answer_board(maze, puzzle, answer, label, label), colour=True)

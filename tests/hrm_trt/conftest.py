@@ -27,6 +27,38 @@ COLOUR = ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "HRM_TRT_WORKDIR")
 ONE_PER_CHILD = {"OMP_NUM_THREADS": "1"}  # torch's threads would wait for each other where cores are busy
 
 
+SAMPLE = ROOT / "checkpoints/sudoku-4x4"
+BUNDLE = "sudoku-4x4-cpu-fp32"
+
+
+def on_sample(arguments: tuple[object, ...]) -> list[str]:
+    """A command line that means the demo, made to mean the sample; any other as it is."""
+    line = [str(argument) for argument in arguments]
+    given = {"--checkpoint", "--model"} & set(line) or any(word.endswith(".yaml") for word in line)
+    if not line or given or "--help" in line:
+        return line
+    if line[0] in ("solve", "evaluate"):
+        return [line[0], "--model", BUNDLE, *line[1:]]
+    if line[0] == "build":
+        return [
+            "build",
+            "--checkpoint",
+            str(SAMPLE),
+            "--dataset",
+            str(SAMPLE / "dataset"),
+            *_publishing(line),
+            *line[1:],
+        ]
+    return line
+
+
+def _publishing(line: list[str]) -> list[str]:
+    """Where the demo's build publishes: its work directory's repository."""
+    if {"--until", "--publish"} & set(line) or "--workdir" not in line[:-1]:
+        return []
+    return ["--publish", str(Path(line[line.index("--workdir") + 1]) / "repository")]
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What a command came to."""
@@ -64,7 +96,7 @@ def cli(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_
 
     def run(*arguments: object) -> Outcome:
         capfd.readouterr()
-        code = edge.run([str(argument) for argument in arguments])
+        code = edge.run(on_sample(arguments))
         return Outcome(code, *capfd.readouterr())
 
     return run
@@ -100,7 +132,7 @@ def spawn(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
 @pytest.fixture
 def start(spawn: Callable[..., subprocess.Popen[str]]) -> Callable[..., subprocess.Popen[str]]:
     """Starts `hrm-trt`."""
-    return functools.partial(spawn, "-m", "hrm_trt")
+    return lambda *arguments, **changes: spawn("-m", "hrm_trt", *on_sample(arguments), **changes)
 
 
 @pytest.fixture
@@ -111,8 +143,13 @@ def command(start: Callable[..., subprocess.Popen[str]]) -> Callable[..., Outcom
 
 @pytest.fixture
 def python(spawn: Callable[..., subprocess.Popen[str]]) -> Callable[..., Outcome]:
-    """Runs a program in a Python of its own."""
-    return functools.partial(_finish, functools.partial(spawn, "-c"))
+    """Runs a program in a Python of its own, with a command line to it."""
+
+    def begin(program: str, *arguments: object, **changes: str) -> subprocess.Popen[str]:
+        before = [argument for argument in arguments[:1] if not isinstance(argument, str)]  # a number for the program
+        return spawn("-c", program, *before, *on_sample(arguments[len(before) :]), **changes)
+
+    return functools.partial(_finish, begin)
 
 
 def _finish(

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from traps import Trap
 
+from hrm_trt.pipeline import demo as demo_settings
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
@@ -38,7 +40,8 @@ def test_no_puzzle_at_all_is_refused(cli: Callable[..., Any], demo: Path) -> Non
 
 
 def test_without_a_build_the_command_that_makes_one_is_named(cli: Callable[..., Any]) -> None:
-    cli("solve", "--example", "0").assert_refused(2, f"no bundle called {BUNDLE}", "`hrm-trt build`")
+    refused = cli("solve", "--example", "0", "--model", demo_settings.BUNDLE)
+    refused.assert_refused(2, f"no bundle called {demo_settings.BUNDLE}", "`hrm-trt build`")
 
 
 BAD_EVALUATIONS = {

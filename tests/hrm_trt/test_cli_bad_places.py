@@ -1,12 +1,7 @@
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import shutil
-import signal
-import subprocess
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -129,22 +124,3 @@ def test_a_bundle_that_was_changed_is_not_published(
     for more in ((), ("--allow-ungated",)):
         cli(*line, *more).assert_refused(2, "segment.onnx is not the file that was built")
         assert not (tmp_path / "models").exists()
-
-
-def test_an_interrupted_build_says_so_in_one_line(start: Callable[..., Any], copy_demo: Callable[..., Path]) -> None:
-    workdir = copy_demo("validate")
-    before = snapshot(workdir)
-    build = start("build", "--workdir", workdir)
-    while not any(workdir.glob("partial/*")):
-        assert build.poll() is None
-        time.sleep(0.01)
-    time.sleep(4)  # torch has been imported by then: what it makes of an interrupt is its own
-    while build.poll() is None:  # a library may swallow one, and a person presses again
-        os.killpg(build.pid, signal.SIGINT)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            build.wait(timeout=10)
-    out, err = build.communicate()
-    assert (build.returncode, out) == (130, "")
-    assert "interrupted; what was finished is kept" in err.splitlines()
-    assert before.items() <= snapshot(workdir).items()
-    assert not any(workdir.glob("partial/*"))

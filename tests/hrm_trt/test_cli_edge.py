@@ -18,7 +18,9 @@ BUNDLE = "sudoku-4x4-cpu-fp32"
 CHECKPOINT = Path(__file__).parents[2] / "checkpoints/sudoku-4x4"
 DATASET = CHECKPOINT / "dataset"
 HEAVY = ("torch", "onnx", "onnxruntime", "scipy", "matplotlib", "tritonclient", "huggingface_hub", "safetensors")
-COMMANDS = ("build", "evaluate", "solve", "publish", "preflight", "inspect", "convert", "doctor", "schema")
+COMMANDS = (
+    "data", "train", "build", "evaluate", "solve", "publish", "preflight", "inspect", "convert", "doctor", "schema",
+)  # fmt: skip
 
 
 IMPORTED = """
@@ -157,11 +159,27 @@ def test_no_color_is_honoured_where_there_would_be_some(command: Callable[..., A
     assert not re.search(colour, without.out + without.err)
 
 
-def test_a_reader_that_goes_away_is_no_error(start: Callable[..., Any], demo: Path) -> None:
-    child = start("inspect", BUNDLE, "--workdir", demo)
-    child.stdout.close()
-    child.stdout = None
-    assert (child.communicate()[1], child.returncode) == ("", 0)
+@pytest.fixture(params=["", "1"])
+def unread(request: pytest.FixtureRequest, start: Callable[..., Any]) -> Callable[..., tuple[int, str]]:
+    """Runs a command whose stdout nobody reads, buffered or not; returns its exit code and stderr."""
+
+    def run(*arguments: object) -> tuple[int, str]:
+        child = start(*arguments, PYTHONUNBUFFERED=request.param)
+        child.stdout.close()
+        child.stdout = None
+        err = child.communicate()[1]
+        return child.returncode, err
+
+    return run
+
+
+@pytest.mark.parametrize("json", [(), ("--json",)])
+def test_a_reader_that_goes_away_is_no_error(unread: Callable[..., Any], demo: Path, json: tuple[str, ...]) -> None:
+    assert unread("inspect", BUNDLE, "--workdir", demo, *json) == (0, "")
+
+
+def test_a_reader_that_goes_away_does_not_change_an_error(cli: Callable[..., Any], unread: Callable[..., Any]) -> None:
+    assert unread("inspect", "nowhere", "--json") == (2, cli("inspect", "nowhere").err)
 
 
 def test_debug_adds_the_stack_trace_to_an_error(cli: Callable[..., Any]) -> None:

@@ -24,7 +24,6 @@ from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 from engines.onnx_runtime import OnnxRuntimeEngine, RuntimeOptions
 from hrm.data.dataset import read_split
 from hrm_trt.cli import edge
-from hrm_trt.pipeline.demo import NAME
 from triton_models.preflight import check_model
 from triton_models.publish import publish
 from triton_models.repository import open_published
@@ -41,6 +40,7 @@ Array = np.ndarray
 ONE_THREAD = RuntimeOptions(threads=1)
 """As in the server: the same sums in the same order give the same bits."""
 SUDOKU = Path(__file__).parents[2] / "checkpoints/sudoku-4x4"
+NAME = SUDOKU.name
 TOKENS = 17
 PUZZLES = 4
 

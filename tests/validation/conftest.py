@@ -10,10 +10,11 @@ from hrm.checkpoint import locate
 from hrm.checkpoint.loading import load, network
 from hrm.data.dataset import read_split
 from hrm.data.tasks import task_of
+from hrm.training.curve import curve_of
 from validation.checks import check_finite, check_varied
 from validation.evaluate import evaluate
 from validation.gate import judge
-from validation.report.content import BundleResult, EngineRow, Report, policy_result
+from validation.report.content import BundleResult, EngineRow, Report, Training, policy_result
 from validation.verdict import GateOptions
 
 SUDOKU = Path(__file__).parents[2] / "checkpoints" / "sudoku-4x4"
@@ -57,6 +58,16 @@ def baseline(model, puzzles):
     return evaluate(model, puzzles, FIXED, batch=250)
 
 
+LOG = [
+    {"step": 10, "kind": "train", "lm_loss": 2.0, "count": 0.0},
+    {"step": 20, "kind": "train", "lm_loss": 1.0, "count": 8.0, "exact_accuracy": 0.25},
+    {"step": 20, "kind": "evaluation", "exact_accuracy": 0.5, "adaptive_depth": 3.5},
+    {"step": 30, "kind": "train", "lm_loss": 0.5, "count": 8.0, "exact_accuracy": 0.75},
+    {"step": 30, "kind": "evaluation", "exact_accuracy": 0.875, "adaptive_depth": 3.0},
+]
+TRAINING = Training(curve_of(LOG), (("Took", "12 min & <i>more</i>"),))
+
+
 @dataclass(frozen=True)
 class Trial:
     """A rough engine's evaluation, its verdict and its checks."""
@@ -91,6 +102,7 @@ def report(puzzles, baseline, trial):
         task=task_of(puzzles.info.vocab_size, puzzles.info.seq_len),
         baseline_by_segment=baseline.exact_by_segment,
         bundles=(bundle,),
+        training=TRAINING,
         versions=(("numpy", np.__version__),),
         digests=(("checkpoint", "cd" * 32),),
     )

@@ -116,6 +116,14 @@ def test_beyond_the_drawn_puzzles_the_rest_are_listed(puzzles, baseline, report)
     assert text.count("--example ") == worse.flips_lost
 
 
+def test_the_training_is_shown_where_it_is_known(page, report):
+    charts = sum(element == "svg" and attributes.get("class") == "chart" for element, attributes in page.elements)
+    without = Page(render_report(replace(report, training=None)))
+    assert "12 min & <i>more</i>" in page.text
+    assert "unseen puzzles" not in without.text
+    assert charts - 2 == sum(tag == "svg" and names.get("class") == "chart" for tag, names in without.elements)
+
+
 def test_a_report_replaces_the_one_before_it(tmp_path, report, source):
     (tmp_path / "report.html").write_text("an older one")
     write_report(tmp_path / "report.html", report)

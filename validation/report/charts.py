@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
+    from hrm.training.curve import Points
+
 SERIES = 6
 """Colours that the style sheet has for series; further ones begin again with other dashes."""
 _INK, _GRID = "#0000f0", "#0000f1"
@@ -64,6 +66,24 @@ def depth_chart(name: str, histograms: Mapping[int, tuple[int, ...]], segments: 
     axes.set_xlim(0.4, segments + 0.6)
     axes.yaxis.set_major_locator(MaxNLocator(6, integer=True))
     return _svg(figure, name)
+
+
+def learning_chart(training: Points, unseen: Points) -> str:
+    """Exact accuracy by step of training, on the puzzles trained on and on unseen ones, as inline SVG."""
+    figure, axes = _axes("step", "puzzles solved")
+    axes.plot(*training, color=_COLOURS[0], linewidth=1.2, alpha=0.6)
+    axes.plot(*unseen, color=_COLOURS[1], marker="o", markersize=4.5, linewidth=1.8)
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+    axes.set_ylim(0, 1.03)
+    return _svg(figure, "learning")
+
+
+def loss_chart(loss: Points) -> str:
+    """The loss of the answers by step of training, as inline SVG."""
+    figure, axes = _axes("step", "loss")
+    axes.plot(*loss, color=_COLOURS[0], linewidth=1.2)
+    axes.set_ylim(bottom=0)
+    return _svg(figure, "loss")
 
 
 def _axes(x: str, y: str) -> tuple[Figure, Axes]:

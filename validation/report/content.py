@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from engines.act import Policy
     from hrm.data.dataset import PuzzleSet
     from hrm.data.tasks import Task
+    from hrm.training.curve import Curve
     from validation.checks import Check
     from validation.evaluate import Evaluation
     from validation.verdict import Verdict
@@ -68,6 +69,14 @@ class BundleResult:
 
 
 @dataclass(frozen=True)
+class Training:
+    """The run that made the checkpoint."""
+
+    curve: Curve
+    facts: Facts
+
+
+@dataclass(frozen=True)
 class Report:
     """Everything that one report shows."""
 
@@ -80,6 +89,8 @@ class Report:
     baseline_by_segment: tuple[float, ...]
     """PyTorch's exact accuracy after each segment."""
     bundles: tuple[BundleResult, ...]
+    training: Training | None
+    """None where the checkpoint's training log is not known."""
     versions: Facts
     digests: Facts
 

@@ -49,5 +49,6 @@ def render_report(report: Report) -> str:
         axis=view.axis(verdicts),
         charts=view.charts(report),
         series=view.series(report),
+        training_charts=view.training_charts(report.training) if report.training else (),
         arc=ARC,
     )

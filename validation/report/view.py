@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from hrm.data.tasks import Task
     from validation.flips import Flip
-    from validation.report.content import Facts, PolicyResult, Report
+    from validation.report.content import Facts, PolicyResult, Report, Training
     from validation.report.drawing import Drawing
     from validation.verdict import Verdict
 
@@ -90,6 +90,17 @@ def charts(report: Report) -> tuple[Chart, ...]:
         histograms = {index: result.depth_histogram for index, result in results if result.policy.name == name}
         drawn.append(Chart(f"Segments used, {name} policy", depth_chart(name, histograms, depth)))
     return tuple(drawn)
+
+
+def training_charts(training: Training) -> tuple[Chart, ...]:
+    """How the checkpoint came to solve puzzles, and what its loss did."""
+    from validation.report.charts import learning_chart, loss_chart
+
+    curve = training.curve
+    return (
+        Chart("Puzzles solved while training", learning_chart(curve.training, curve.unseen)),
+        Chart("Loss of the answers", loss_chart(curve.loss)),
+    )
 
 
 def drawings(task: Task, flip: Flip) -> tuple[tuple[str, Drawing], ...]:

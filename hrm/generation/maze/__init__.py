@@ -1,0 +1,1 @@
+"""Mazes with their shortest way: new ones, and the official ones."""

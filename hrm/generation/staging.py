@@ -1,0 +1,65 @@
+"""A directory that is whole or absent."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import filelock
+
+from hrm.errors import DatasetError, from_os_error
+from hrm.files import sync
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@contextmanager
+def staged(directory: Path) -> Iterator[Path]:
+    """An empty directory to write to, ``.<name>.unfinished`` beside ``directory``.
+
+    It becomes ``directory`` in one step when the block ends well, and is removed when it does not. What a killed run
+    left there is removed by the next one.
+
+    Raises:
+        DatasetError: another run is writing the same directory.
+        StorageError: the disk is full or failing.
+        UnwritableError: the place cannot be written.
+    """
+    place = directory.absolute()
+    staging = place.with_name(f".{place.name}.unfinished")
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with _alone(place):
+            shutil.rmtree(staging, ignore_errors=True)
+            staging.mkdir()
+            try:
+                yield staging
+                sync(staging)
+                staging.replace(place)
+                sync(place.parent)
+            finally:
+                shutil.rmtree(staging, ignore_errors=True)
+    except OSError as error:
+        raise from_os_error(error, directory) from error
+
+
+@contextmanager
+def _alone(place: Path) -> Iterator[None]:
+    """Keep other runs from writing ``place``, as long as this one lives."""
+    lock = filelock.FileLock(place.with_name(f".{place.name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout as error:
+        raise DatasetError(
+            f"{place} is being written by another run",
+            why=f"it holds the lock {lock.lock_file}",
+            hint="wait until it has ended, or choose another directory",
+        ) from error
+    try:
+        yield
+    finally:
+        Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()

@@ -1,0 +1,1 @@
+"""Sudoku: minimal puzzles with one solution, their symmetries, and the official collection."""
