@@ -180,7 +180,7 @@ class HRM(nn.Module):
 
     def embed(self, inputs: Tensor, puzzle_embedding: Tensor | None) -> Tensor:
         """``encode`` with the puzzle's row [B, E] already looked up."""
-        x = F.embedding(inputs, self.embed_tokens.embedding_weight)
+        x = self._tokens(inputs)
         if puzzle_embedding is not None:
             length, hidden = self.config.puzzle_emb_len, self.config.hidden_size
             padded = F.pad(puzzle_embedding, (0, length * hidden - self.config.puzzle_emb_ndim))
@@ -189,6 +189,15 @@ class HRM(nn.Module):
             # Both summands have unit variance: 1/sqrt(2) keeps their sum's at one.
             x = 0.707106781 * (x + self.embed_pos.embedding_weight[: x.shape[1]])
         return math.sqrt(self.config.hidden_size) * x
+
+    def _tokens(self, inputs: Tensor) -> Tensor:
+        """The vectors of token ids [B, S]: [B, S, D]."""
+        table = self.embed_tokens.embedding_weight
+        if not self.training or table.dtype is torch.float32:
+            return F.embedding(inputs, table)
+        # The same numbers as a product, for its gradient: that of a look-up adds thousands of rows to each of a few,
+        # one by one on a GPU that is to repeat itself, and with 8 bits of precision in bfloat16.
+        return F.one_hot(inputs, len(table)).to(table.dtype) @ table
 
     def execute(self, z_L: Tensor, z_H: Tensor, input_embeddings: Tensor) -> Tensor:
         """One executor (L) call on [B, T, D] states; returns the new ``z_L``."""

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from hrm.data.layout import DatasetInfo
-from hrm.generation.writing import NewDataset, Origin, Puzzle, write_dataset
 from hrm.files import sha256_file
+from hrm.generation.writing import NewDataset, Origin, Puzzle, write_dataset
 from hrm.training.backend import Backend
 from hrm.training.journal import METRICS, JsonLines, read_metrics
 from hrm.training.recipe import make_recipe
@@ -77,9 +77,9 @@ def recipe(dataset: Path, **changes: Any) -> TrainRecipe:
     return make_recipe(settings(dataset, **changes))
 
 
-def train(recipe: TrainRecipe, directory: Path, until: int | None = None) -> list[Event]:
+def train(recipe: TrainRecipe, directory: Path, until: int | None = None, backend: Backend = CPU) -> list[Event]:
     """What a run comes to; ``until`` breaks it off after that step, and nothing of it is saved as it would be."""
-    run, events = Run(recipe, directory, CPU), []
+    run, events = Run(recipe, directory, backend), []
     with closing(JsonLines(directory / METRICS, run.step)) as journal:
         for event in run.events([journal]):
             events.append(event)

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
+from hrm.errors import from_os_error, missing_package
 from hrm.files import sha256_bytes, write_bytes
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 METRICS = "metrics.jsonl"
 
 
 class Journal(Protocol):
-    """Takes the numbers of a step."""
+    """Takes the numbers of a step; what cannot be written is a StorageError or an UnwritableError."""
 
     def write(self, step: int, kind: str, values: dict[str, Any]) -> None:
         """Write down ``values``; ``kind`` is ``train`` or ``evaluation``."""
@@ -30,16 +33,20 @@ class JsonLines:
         """Open ``path`` to go on after ``step``: what a killed run wrote later than its last state goes away."""
         kept = [line for line in read_metrics(path) if line["step"] <= step]
         write_bytes(path, "".join(json.dumps(line) + "\n" for line in kept).encode())
-        self._file = path.open("a")
+        self._path = path
+        with _writing(path):
+            self._file = path.open("a")
 
     def write(self, step: int, kind: str, values: dict[str, Any]) -> None:
         """Append one line."""
-        self._file.write(json.dumps({"step": step, "kind": kind, **values}) + "\n")
-        self._file.flush()
+        with _writing(self._path):
+            self._file.write(json.dumps({"step": step, "kind": kind, **values}) + "\n")
+            self._file.flush()
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        with _writing(self._path):
+            self._file.close()
 
 
 class TensorBoard:
@@ -48,26 +55,32 @@ class TensorBoard:
     def __init__(self, directory: Path, step: int) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        self._writer = SummaryWriter(str(directory), purge_step=step + 1)
+        self._directory = directory
+        with _writing(directory):
+            self._writer = SummaryWriter(str(directory), purge_step=step + 1)
 
     def write(self, step: int, kind: str, values: dict[str, Any]) -> None:
         """Add every number as a scalar, on the disk at once: a killed run's state knows of it."""
-        for name, value in values.items():
-            if isinstance(value, int | float):
-                self._writer.add_scalar(f"{kind}/{name}", value, step)
-        self._writer.flush()
+        with _writing(self._directory):
+            for name, value in values.items():
+                if isinstance(value, int | float):
+                    self._writer.add_scalar(f"{kind}/{name}", value, step)
+            self._writer.flush()
 
     def close(self) -> None:
         """Flush and close the files."""
-        self._writer.close()
+        with _writing(self._directory):
+            self._writer.close()
 
 
 class WeightsAndBiases:
     """A run on Weights & Biases; a resumed one goes on under the same identifier."""
 
     def __init__(self, project: str, name: str, directory: Path, recipe: dict[str, Any]) -> None:
-        import wandb
-
+        try:
+            import wandb
+        except ModuleNotFoundError as error:
+            raise missing_package("wandb", extra="wandb", purpose="logging to Weights & Biases") from error
         self._run = wandb.init(
             project=project,
             name=name,
@@ -93,3 +106,11 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
         return []
     lines = path.read_text().split("\n")
     return [json.loads(line) for line in lines[:-1]]
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise from_os_error(error, path) from error

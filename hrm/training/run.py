@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from hrm.checkpoint import native
 from hrm.data.dataset import check_fits, read_split
-from hrm.errors import TrainingError, from_os_error
+from hrm.errors import TrainingError
 from hrm.training import state as states
 from hrm.training.batches import BatchStream
 from hrm.training.evaluation import Evaluation, evaluate
@@ -171,11 +171,8 @@ class Run:
         return "every step is done" if self.step >= self.total else None
 
     def _write(self, journals: Sequence[Journal], kind: str, values: dict[str, Any]) -> None:
-        try:
-            for journal in journals:
-                journal.write(self.step, kind, values)
-        except OSError as error:
-            raise from_os_error(error, self._directory) from error
+        for journal in journals:
+            journal.write(self.step, kind, values)
 
     def _save(self) -> None:
         state = {

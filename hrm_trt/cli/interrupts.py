@@ -102,4 +102,5 @@ def _report_unraisable(unraisable: sys.UnraisableHookArgs) -> None:
 def _say_so() -> None:
     from hrm_trt.cli.console import people
 
+    people.show_cursor()  # a progress bar that was only about to start has hidden it
     people.print("interrupted; what was finished is kept", style="yellow")

@@ -40,13 +40,18 @@ def training(
 
     Raises:
         UsageError: the directory belongs to something else, or another process trains in it.
+        CheckpointError: the recipe's sizes make no HRM.
+        DatasetError: the data set is damaged, or lacks a split.
+        MissingError: this machine lacks what the recipe or the caller asks for.
     """
+    from hrm.data.dataset import read_info
     from hrm.training.backend import choose
     from hrm.training.record import claim
     from hrm.training.run import Run
 
     backend = choose(recipe, device)
     ours = _record(recipe, backend)
+    recipe.config(read_info(recipe.dataset, "train"), "float32")  # what makes no model claims no directory
     claim(directory, ours)
     with ExitStack() as stack:
         stack.enter_context(_alone(directory))
@@ -61,7 +66,7 @@ def _events(run: Run, journals: list[Journal], directory: Path, record: RunRecor
     from hrm.training.run import Evaluated, Finished
 
     for event in run.events(journals):
-        if isinstance(event, Evaluated | Finished):
+        if isinstance(event, Evaluated):
             _draw(directory)
         if isinstance(event, Finished):
             _conclude(run, event, directory, record)

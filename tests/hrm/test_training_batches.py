@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -13,7 +13,11 @@ from hrm.data.layout import IGNORE, DatasetInfo
 from hrm.errors import DatasetError
 from hrm.generation.writing import NewDataset, Origin, Puzzle, write_dataset
 from hrm.training.batches import BatchStream
-from hrm.training.slots import Batch
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from hrm.training.slots import Batch
 
 CPU = torch.device("cpu")
 ORIGIN = Origin("a test", None, seed=None, augmentations=None, licence=None, options={})

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
@@ -9,9 +9,13 @@ import torch
 from hrm.checkpoint import locate
 from hrm.checkpoint.loading import load, network
 from hrm.data.dataset import PuzzleSet, read_split
-from hrm.network import HRM
 from hrm.training import evaluation
 from hrm.training.evaluation import evaluate
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from hrm.network import HRM
 
 CPU = torch.device("cpu")
 
@@ -32,6 +36,7 @@ def test_it_finds_what_the_official_evaluation_finds(sample: HRM, puzzles: Puzzl
     assert found.exact_by_segment == pytest.approx(official["exact_by_segment"])
     assert found.exact_accuracy == found.exact_by_segment[-1]
     assert (found.count, len(found.exact_by_segment)) == (500, 8)
+    assert found.adaptive_depths == tuple(official["adaptive_q_gt"]["depth_hist"][1:])
     assert found.adaptive_depth == pytest.approx(official["adaptive_q_gt"]["mean_depth"])
     assert found.adaptive_exact_accuracy == pytest.approx(official["adaptive_q_gt"]["exact"])
 

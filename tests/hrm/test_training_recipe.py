@@ -11,7 +11,6 @@ from hrm.errors import CheckpointError, RecipeError
 from hrm.training.recipe import TrainRecipe, make_recipe, read_recipe
 
 
-
 def made(**changes: Any) -> TrainRecipe:
     return make_recipe({name: value for name, value in settings(Path("data"), **changes).items() if value is not ...})
 
@@ -56,7 +55,7 @@ def test_a_relative_data_set_starts_at_the_recipe(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["", "- 1", "name: [", "\x00"])
 def test_what_is_no_mapping_is_refused(text: str, tmp_path: Path) -> None:
     (tmp_path / "recipe.yaml").write_text(text)
-    with pytest.raises(RecipeError, match="recipe.yaml"):
+    with pytest.raises(RecipeError, match=r"recipe\.yaml"):
         read_recipe(tmp_path / "recipe.yaml")
 
 

@@ -100,7 +100,9 @@ def test_the_best_weights_are_kept(dataset: Path, tmp_path: Path) -> None:
 def test_it_stops_when_the_training_puzzles_are_solved_even_before_the_first_evaluation(
     dataset: Path, tmp_path: Path
 ) -> None:
-    easy = recipe(dataset, lr=1e-9, early_stop={"train_exact_accuracy": 1e-9}, steps=400, evaluate={"every": 400}, log_every=1)
+    easy = recipe(
+        dataset, lr=1e-9, early_stop={"train_exact_accuracy": 1e-9}, steps=400, evaluate={"every": 400}, log_every=1
+    )
     over = last(train(easy, tmp_path))
     assert over.step < 400
     assert "of the training puzzles are solved" in over.reason

@@ -4,7 +4,6 @@ import os
 import resource
 import signal
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,6 +16,7 @@ from hrm.training.state import FILE, load, refusing, save
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 CPU = torch.device("cpu")
 STATE = {"step": 3, "tensors": {"a": torch.arange(2000.0)}, "evaluations": [(1, {"by_segment": (0.5, 1.0)})]}
