@@ -1,1 +1,1 @@
-"""Floor 1: the Hierarchical Reasoning Model itself: network, checkpoints, data sets, metrics, errors."""
+"""Floor 1: the Hierarchical Reasoning Model itself: network, checkpoints, data sets, training, metrics, errors."""

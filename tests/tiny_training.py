@@ -10,7 +10,8 @@ import torch
 
 from hrm.data.layout import DatasetInfo
 from hrm.files import sha256_file
-from hrm.generation.writing import NewDataset, Origin, Puzzle, write_dataset
+from hrm.generation.groups import Puzzle
+from hrm.generation.writing import NewDataset, Origin, write_dataset
 from hrm.training.backend import Backend
 from hrm.training.journal import METRICS, JsonLines, read_metrics
 from hrm.training.recipe import make_recipe

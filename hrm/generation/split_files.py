@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hrm.data.layout import DatasetInfo
-    from hrm.generation.writing import Group, Puzzle
+    from hrm.generation.groups import Group, Puzzle
 
 
 def write_split(directory: Path, groups: Iterable[Group], info: DatasetInfo) -> dict[str, int]:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import shutil
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
-
-import filelock
 
 from hrm.errors import DatasetError, from_os_error
 from hrm.files import sync
+from hrm.locks import alone
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 @contextmanager
@@ -49,17 +48,14 @@ def staged(directory: Path) -> Iterator[Path]:
 @contextmanager
 def _alone(place: Path) -> Iterator[None]:
     """Keep other runs from writing ``place``, as long as this one lives."""
-    lock = filelock.FileLock(place.with_name(f".{place.name}.lock"))
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout as error:
-        raise DatasetError(
-            f"{place} is being written by another run",
-            why=f"it holds the lock {lock.lock_file}",
-            hint="wait until it has ended, or choose another directory",
-        ) from error
-    try:
-        yield
-    finally:
-        Path(lock.lock_file).unlink(missing_ok=True)
-        lock.release()
+    lock = place.with_name(f".{place.name}.lock")
+    occupied = DatasetError(
+        f"{place} is being written by another run",
+        why=f"it holds the lock {lock}",
+        hint="wait until it has ended, or choose another directory",
+    )
+    with alone(lock, occupied):
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)

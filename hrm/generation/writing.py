@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from hrm.data.record import DatasetRecord, SplitRecord, digest_split, write_record
 from hrm.data.vocabulary import VOCABULARY
@@ -16,28 +16,13 @@ from hrm.generation.staging import staged
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import numpy as np
-    import numpy.typing as npt
     from pydantic import JsonValue
 
     from hrm.data.layout import DatasetInfo
+    from hrm.generation.groups import Group
 
 Progress = Callable[[str, int, int], None]
 """What is being made ("test puzzles"), how many there are, and how many there will be."""
-
-
-class Puzzle(NamedTuple):
-    """One puzzle of the official layout: examples that share an identifier."""
-
-    identifier: int
-    inputs: npt.NDArray[np.uint8]
-    """[examples, S] token ids"""
-    labels: npt.NDArray[np.uint8]
-    """[examples, S] token ids; the ignored id where a cell is not judged"""
-
-
-Group = Sequence[Puzzle]
-"""A puzzle and its augmented copies."""
 
 
 @dataclass(frozen=True)

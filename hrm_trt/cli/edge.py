@@ -14,12 +14,15 @@ from hrm_trt.cli.console import people, print_json
 from hrm_trt.cli.interrupts import interrupts
 
 _EXTRAS = {
+    "adam_atan2_pytorch": "train",
     "huggingface_hub": "hub",
     "onnx": "cpu",
     "onnxruntime": "cpu",
     "onnxscript": "cpu",
+    "tensorboard": "train",
     "torch": "cpu",
     "tritonclient": "triton",
+    "wandb": "wandb",
 }
 
 

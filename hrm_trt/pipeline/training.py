@@ -5,10 +5,9 @@ from __future__ import annotations
 from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING
 
-import filelock
-
-from hrm.errors import UsageError, from_os_error
+from hrm.errors import UsageError
 from hrm.files import write_bytes
+from hrm.locks import alone
 from hrm_trt.pipeline import machine
 from hrm_trt.pipeline.store import version
 
@@ -54,7 +53,7 @@ def training(
     recipe.config(read_info(recipe.dataset, "train"), "float32")  # what makes no model claims no directory
     claim(directory, ours)
     with ExitStack() as stack:
-        stack.enter_context(_alone(directory))
+        stack.enter_context(alone(directory / LOCK, _occupied(directory)))
         record = claim(directory, ours)  # again: another process may have claimed it at the same moment
         _sweep(directory)
         run = Run(recipe, directory, backend)
@@ -124,20 +123,9 @@ def _sweep(directory: Path) -> None:
         path.unlink()
 
 
-@contextmanager
-def _alone(directory: Path) -> Iterator[None]:
-    lock = filelock.FileLock(directory / LOCK)
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout as error:
-        raise UsageError(
-            f"another process is training in {directory}",
-            why=f"it holds {directory / LOCK}",
-            hint="wait for it, or train into another directory",
-        ) from error
-    except OSError as error:
-        raise from_os_error(error, directory / LOCK) from error
-    try:
-        yield
-    finally:
-        lock.release()
+def _occupied(directory: Path) -> UsageError:
+    return UsageError(
+        f"another process is training in {directory}",
+        why=f"it holds {directory / LOCK}",
+        hint="wait for it, or train into another directory",
+    )

@@ -17,7 +17,8 @@ from hrm.data.dataset import read_split
 from hrm.data.layout import IGNORE, DatasetInfo
 from hrm.data.record import check_record, read_record
 from hrm.errors import DatasetError, UnwritableError
-from hrm.generation.writing import NewDataset, Origin, Puzzle, refuse_occupied, write_dataset
+from hrm.generation.groups import Puzzle
+from hrm.generation.writing import NewDataset, Origin, refuse_occupied, write_dataset
 
 INFO = DatasetInfo(
     vocab_size=6, seq_len=4, num_puzzle_identifiers=3, pad_id=0, ignore_label_id=0, blank_identifier_id=0

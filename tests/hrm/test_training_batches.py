@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from hrm.data.layout import IGNORE, DatasetInfo
 from hrm.errors import DatasetError
-from hrm.generation.writing import NewDataset, Origin, Puzzle, write_dataset
+from hrm.generation.groups import Puzzle
+from hrm.generation.writing import NewDataset, Origin, write_dataset
 from hrm.training.batches import BatchStream
 
 if TYPE_CHECKING:

@@ -14,8 +14,9 @@ from hrm.generation.arc.asking import deal_questions
 from hrm.generation.arc.canvas import arc_info, place
 from hrm.generation.arc.copies import augmented, copy_name, draw_copies
 from hrm.generation.arc.tasks import EDITIONS, REVISIONS, read_tasks
+from hrm.generation.groups import Puzzle
 from hrm.generation.numbers import check_from_zero
-from hrm.generation.writing import NewDataset, Origin, Puzzle
+from hrm.generation.writing import NewDataset, Origin
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
     from hrm.generation.arc.asking import Asked
     from hrm.generation.arc.copies import Copies
     from hrm.generation.arc.tasks import ArcTask, Edition, Pair
-    from hrm.generation.writing import Group, Progress
+    from hrm.generation.groups import Group
+    from hrm.generation.writing import Progress
 
 GENERATOR = 1
 """Raised whenever the same options would make another data set."""

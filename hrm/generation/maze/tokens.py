@@ -11,12 +11,13 @@ import numpy.typing as npt
 
 from hrm.data.layout import DatasetInfo
 from hrm.generation.dihedral import SYMMETRIES, transform
-from hrm.generation.writing import Puzzle
+from hrm.generation.groups import Puzzle
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from hrm.generation.writing import Group, Progress
+    from hrm.generation.groups import Group
+    from hrm.generation.writing import Progress
 
 WALL, OPEN, START, GOAL, WAY = range(1, 6)
 IDENTIFIERS = ("<blank>",)

@@ -11,13 +11,14 @@ from hrm.data.layout import DatasetInfo
 from hrm.data.vocabulary import load_vocabulary
 from hrm.errors import DatasetError, UsageError
 from hrm.files import sha256_file
+from hrm.generation.groups import Puzzle
 from hrm.generation.sequences.alphabet import Alphabet
 from hrm.generation.sequences.collecting import Collection
 from hrm.generation.sequences.dealing import deal, hold_out
 from hrm.generation.sequences.records import faulty
 from hrm.generation.sequences.rows import Columns, Unit, read_rows
 from hrm.generation.splits import check_sizes
-from hrm.generation.writing import NewDataset, Origin, Puzzle
+from hrm.generation.writing import NewDataset, Origin
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,8 +27,9 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from pydantic import JsonValue
 
+    from hrm.generation.groups import Group
     from hrm.generation.sequences.dealing import Examples
-    from hrm.generation.writing import Group, Progress
+    from hrm.generation.writing import Progress
 
 _SHARE = 10
 """One group in so many goes to each split whose size is not given."""

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hrm.data.layout import DatasetInfo
+from hrm.generation.groups import Puzzle
 from hrm.generation.sudoku.symmetry import draw_symmetry
-from hrm.generation.writing import Puzzle
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from hrm.generation.groups import Group
     from hrm.generation.sudoku.board import Board, Cells
-    from hrm.generation.writing import Group, Progress
+    from hrm.generation.writing import Progress
 
 IDENTIFIERS = ("<blank>",)
 Pair = tuple["Cells", "Cells"]
