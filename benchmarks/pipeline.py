@@ -123,7 +123,7 @@ def main() -> None:
         random_checkpoint(checkpoint)
         paper = {"name": "random-27m", "checkpoint": str(checkpoint)}
         builds = {
-            "demo (444k), cpu fp32, to the end": build(demo.settings(Workdir(Path(home))), "publish"),
+            "demo (789k), cpu fp32, to the end": build(demo.settings(Workdir(Path(home))), "publish"),
             "random 27M, cpu fp32, to engines": build(paper, "build"),
             "random 27M, sm_120 fp16, to graphs": build({**paper, "targets": ["sm_120"]}, "export"),
         }

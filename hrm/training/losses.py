@@ -13,13 +13,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 LossName = Literal["stablemax_cross_entropy", "softmax_cross_entropy"]
-_TINY = 1e-30
 
 
 def log_stablemax(logits: Tensor) -> Tensor:
     """Log-probabilities over the last axis by stablemax (Prieto et al., arXiv 2501.04697), in the logits' dtype."""
     # The branch that is not taken must not divide by zero: its gradient would be NaN.
-    scores = torch.where(logits < 0, 1 / (1 - logits.clamp(max=0) + _TINY), logits + 1)
+    scores = torch.where(logits < 0, 1 / (1 - logits.clamp(max=0)), logits + 1)
     return torch.log(scores / scores.sum(-1, keepdim=True))
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from hrm.checkpoint import locate
 from hrm.checkpoint.loading import load, network
 from hrm.data.dataset import read_split
 from hrm.errors import CheckpointError, DatasetError, TrainingError
+from hrm.files import sha256_file
+from hrm.training import run
 from hrm.training.evaluation import evaluate
 from hrm.training.journal import METRICS, read_metrics
 from hrm.training.run import MODEL, Evaluated, Finished, Run, Stepped
@@ -87,6 +90,22 @@ def test_training_trains(dataset: Path, tmp_path: Path) -> None:
     assert (over.best.count, over.best.exact_accuracy >= 0.95) == (64, True)
     assert over.best.adaptive_exact_accuracy > 0.9
     assert over.best.adaptive_depth < 2, "it has learnt to halt"
+
+
+def test_of_the_best_the_latest_is_kept(dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = iter([0.1, 0.5, 0.5, 0.3, 0.4, 0.2])
+    monkeypatch.setattr(run, "evaluate", lambda *given: replace(evaluate(*given), exact_accuracy=next(scores)))
+    best, kept = {}, {}
+    patient = recipe(dataset, steps=99, evaluate={"every": 2, "puzzles": 4}, early_stop={"patience": 4})
+    for event in Run(patient, tmp_path, CPU).events([]):
+        if isinstance(event, Evaluated):
+            best[event.step], kept[event.step] = event.best, sha256_file(tmp_path / MODEL)
+    assert best == {2: True, 4: True, 6: True, 8: False, 10: False, 12: False}
+    assert len({kept[2], kept[4], kept[6]}) == 3
+    assert {kept[8], kept[10], kept[12]} == {kept[6]}
+    assert isinstance(event, Finished)
+    assert (event.best_step, event.best.exact_accuracy) == (6, 0.5)
+    assert event.reason == "no better evaluation since step 4"
 
 
 def test_the_best_weights_are_kept(dataset: Path, tmp_path: Path) -> None:
