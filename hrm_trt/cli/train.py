@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
 
 from hrm_trt.cli.console import people, print_json, program, results
 from hrm_trt.pipeline import bundled
@@ -139,15 +138,14 @@ def _show(recipe: TrainRecipe, directory: Path, run: Run, finished: Finished) ->
     from validation.report.view import duration
 
     best = finished.best
-    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
-    for name, value in (
-        ("ended", f"after {finished.step:,} steps: {finished.reason}"),
-        ("took", f"{duration(run.seconds)}, {finished.step * recipe.global_batch_size / run.seconds:,.0f} rows/s"),
-        ("best", f"step {finished.best_step:,}: {best.exact_accuracy:.1%} of {best.count:,} unseen puzzles solved"),
-        ("halting", f"{best.adaptive_exact_accuracy:.1%} at {best.adaptive_depth:.2f} segments on average"),
-        ("weights", str(directory / MODEL)),
-        ("curve", str(directory / "curve.png")),
-    ):
-        table.add_row(f"[dim]{name}[/]", escape(value))
-    results.print(table)
+    lines = {
+        "ended": f"after {finished.step:,} steps: {finished.reason}",
+        "took": f"{duration(run.seconds)}, {finished.step * recipe.global_batch_size / run.seconds:,.0f} rows/s",
+        "best": f"step {finished.best_step:,}: {best.exact_accuracy:.1%} of {best.count:,} unseen puzzles solved",
+        "halting": f"{best.adaptive_exact_accuracy:.1%} at {best.adaptive_depth:.2f} segments on average",
+        "weights": directory / MODEL,
+        "curve": directory / "curve.png",
+    }
+    for name, value in lines.items():
+        results.print(f"[dim]{name:<8}[/] {escape(str(value))}")
     people.print(f"[dim]next:[/] {program()} build --checkpoint {directory} --dataset {recipe.dataset}")

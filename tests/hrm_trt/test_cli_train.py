@@ -62,6 +62,8 @@ def test_it_says_what_came_of_it(train: Callable[..., Any], tmp_path: Path) -> N
         "curve",
     ):
         assert word in done.out
+    for name in ("model.safetensors", "curve.png"):
+        assert str(tmp_path / "run" / name) in done.out  # whole, however long
     (hint,) = done.err.splitlines()  # and no bar where nobody looks
     assert f"build --checkpoint {tmp_path / 'run'} --dataset" in hint
 
