@@ -6,7 +6,7 @@ import json
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
-from hrm.errors import from_os_error, missing_package
+from hrm.errors import CheckpointError, from_os_error, missing_package
 from hrm.files import sha256_bytes, write_bytes
 
 if TYPE_CHECKING:
@@ -101,11 +101,19 @@ class WeightsAndBiases:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The lines of a metrics file; a last line that a kill cut short is left out, and no file is no lines."""
+    """The lines of a metrics file; a last line that a kill cut short is left out, and no file is no lines.
+
+    Raises:
+        CheckpointError: a line is no JSON.
+    """
     if not path.exists():
         return []
-    lines = path.read_text().split("\n")
-    return [json.loads(line) for line in lines[:-1]]
+    try:
+        return [json.loads(line) for line in path.read_text().split("\n")[:-1]]
+    except ValueError as error:
+        raise CheckpointError(
+            f"{path} is not a training log", why=str(error), hint="restore it, or remove it: only the curve needs it"
+        ) from error
 
 
 @contextmanager

@@ -4,16 +4,17 @@ import json
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from hrm.errors import CheckpointError
 from hrm.training.journal import METRICS, JsonLines, TensorBoard, read_metrics
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import pytest
 
 LINES = [{"step": step, "kind": "train", "lm_loss": 1 / step} for step in (4, 8, 12)]
 
@@ -59,6 +60,12 @@ def scalars(directory: Path) -> list[tuple[int, float]]:
     events = EventAccumulator(str(directory)).Reload()
     assert events.Tags()["scalars"] == ["train/lm_loss"]
     return [(event.step, event.value) for event in events.Scalars("train/lm_loss")]
+
+
+def test_what_is_no_log_is_refused_by_its_name(tmp_path: Path) -> None:
+    (tmp_path / METRICS).write_text("a letter\n")
+    with pytest.raises(CheckpointError, match=METRICS):
+        read_metrics(tmp_path / METRICS)
 
 
 def test_tensorboard_has_a_number_as_soon_as_it_is_written(tmp_path: Path) -> None:
