@@ -129,6 +129,6 @@ def from_os_error(error: OSError, path: Path | str) -> HrmTrtError:
         return StorageError(
             f"cannot write {path}",
             why=f"{reason}; nothing that existed before was changed",
-            hint="free some space, or name a place on another disk, and run the same command again",
+            hint="free some space, or pass --workdir or --output on another disk, and run the same command again",
         )
     return UnwritableError(f"cannot write {path}", why=reason, hint="choose a place that this user may write to")
