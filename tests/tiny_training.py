@@ -9,9 +9,10 @@ import numpy as np
 import torch
 
 from hrm.data.layout import DatasetInfo
+from hrm.data.record import Origin
 from hrm.files import sha256_file
 from hrm.generation.groups import Puzzle
-from hrm.generation.writing import NewDataset, Origin, write_dataset
+from hrm.generation.writing import NewDataset, write_dataset
 from hrm.training.backend import Backend
 from hrm.training.journal import METRICS, JsonLines, read_metrics
 from hrm.training.recipe import make_recipe

@@ -28,10 +28,9 @@ class SplitRecord(Document):
     """``digest_split`` of the files that the record speaks of."""
 
 
-class DatasetRecord(Document):
-    """The origin of a data set; null where it is not known."""
+class Origin(Document):
+    """Where a data set comes from; null where it is not known."""
 
-    format_version: Literal[2] = 2
     source: str
     """What the puzzles are and who made them, or where they were downloaded."""
     version: str | None
@@ -43,6 +42,12 @@ class DatasetRecord(Document):
     licence: str | None
     options: dict[str, JsonValue]
     """What makes the same data set again; empty where it is not known."""
+
+
+class DatasetRecord(Origin):
+    """The origin of a data set, and its splits."""
+
+    format_version: Literal[2] = 2
     splits: dict[str, SplitRecord]
     """Every split that was made, whether or not it is shipped."""
 

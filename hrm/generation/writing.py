@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hrm.data.record import DatasetRecord, SplitRecord, digest_split, write_record
@@ -16,26 +16,12 @@ from hrm.generation.staging import staged
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pydantic import JsonValue
-
     from hrm.data.layout import DatasetInfo
+    from hrm.data.record import Origin
     from hrm.generation.groups import Group
 
 Progress = Callable[[str, int, int], None]
 """What is being made ("test puzzles"), how many there are, and how many there will be."""
-
-
-@dataclass(frozen=True)
-class Origin:
-    """Where a new data set comes from, as its record will say."""
-
-    source: str
-    version: str | None
-    seed: int | None
-    augmentations: int | None
-    licence: str | None
-    options: dict[str, JsonValue]
-    """What makes the same data set again."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +76,6 @@ def write_dataset(directory: Path, dataset: NewDataset) -> DatasetRecord:
         write_json(staging / "identifiers.json", list(dataset.identifiers))
         if dataset.vocabulary is not None:
             write_json(staging / VOCABULARY, list(dataset.vocabulary))
-        record = DatasetRecord(**asdict(dataset.origin), splits=splits)
+        record = DatasetRecord(**dataset.origin.model_dump(), splits=splits)
         write_record(staging, record)
     return record

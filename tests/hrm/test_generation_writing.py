@@ -15,15 +15,17 @@ from hypothesis import strategies as st
 
 from hrm.data.dataset import read_split
 from hrm.data.layout import IGNORE, DatasetInfo
-from hrm.data.record import check_record, read_record
+from hrm.data.record import Origin, check_record, read_record
 from hrm.errors import DatasetError, UnwritableError
 from hrm.generation.groups import Puzzle
-from hrm.generation.writing import NewDataset, Origin, refuse_occupied, write_dataset
+from hrm.generation.writing import NewDataset, refuse_occupied, write_dataset
 
 INFO = DatasetInfo(
     vocab_size=6, seq_len=4, num_puzzle_identifiers=3, pad_id=0, ignore_label_id=0, blank_identifier_id=0
 )
-ORIGIN = Origin("a test", "1", seed=7, augmentations=1, licence=None, options={"task": "test", "sizes": [1, 2]})
+ORIGIN = Origin(
+    source="a test", version="1", seed=7, augmentations=1, licence=None, options={"task": "test", "sizes": [1, 2]}
+)
 WRITER_THAT_STOPS = """
 import sys, time
 from pathlib import Path

@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hrm.data.layout import IGNORE, DatasetInfo
+from hrm.data.record import Origin
 from hrm.errors import DatasetError
 from hrm.generation.groups import Puzzle
-from hrm.generation.writing import NewDataset, Origin, write_dataset
+from hrm.generation.writing import NewDataset, write_dataset
 from hrm.training.batches import BatchStream
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from hrm.training.slots import Batch
 
 CPU = torch.device("cpu")
-ORIGIN = Origin("a test", None, seed=None, augmentations=None, licence=None, options={})
+ORIGIN = Origin(source="a test", version=None, seed=None, augmentations=None, licence=None, options={})
 GROUPS = [[1], [1, 1], [3], [2, 5, 1], [1], [4]]
 """How many examples each puzzle of each group has."""
 PUZZLES = [examples for group in GROUPS for examples in group]

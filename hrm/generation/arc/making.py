@@ -9,6 +9,7 @@ from zlib import crc32
 
 import numpy as np
 
+from hrm.data.record import Origin
 from hrm.errors import UsageError
 from hrm.generation.arc.asking import deal_questions
 from hrm.generation.arc.canvas import arc_info, place
@@ -16,7 +17,7 @@ from hrm.generation.arc.copies import augmented, copy_name, draw_copies
 from hrm.generation.arc.tasks import EDITIONS, REVISIONS, read_tasks
 from hrm.generation.groups import Puzzle
 from hrm.generation.numbers import check_from_zero
-from hrm.generation.writing import NewDataset, Origin
+from hrm.generation.writing import NewDataset
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

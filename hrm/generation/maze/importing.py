@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hrm.data.record import Origin
 from hrm.errors import DatasetError
 from hrm.files import sha256_file
 from hrm.generation.choosing import Wanted, choose
@@ -18,7 +19,7 @@ from hrm.generation.numbers import check_from_zero
 from hrm.generation.official_csv import bad_line, read_rows
 from hrm.generation.official_files import locate_files
 from hrm.generation.splits import check_sizes
-from hrm.generation.writing import NewDataset, Origin
+from hrm.generation.writing import NewDataset
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

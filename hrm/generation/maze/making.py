@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hrm.data.record import Origin
 from hrm.errors import UsageError
 from hrm.generation.dihedral import SYMMETRIES
 from hrm.generation.maze.checking import check_side
@@ -15,7 +16,7 @@ from hrm.generation.maze.tokens import IDENTIFIERS, maze_info, maze_of, split_gr
 from hrm.generation.maze.ways import trace, wall_off_others
 from hrm.generation.numbers import check_from_zero
 from hrm.generation.splits import check_sizes, deal
-from hrm.generation.writing import NewDataset, Origin
+from hrm.generation.writing import NewDataset
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hrm.data.layout import DatasetInfo
+from hrm.data.record import Origin
 from hrm.data.vocabulary import load_vocabulary
 from hrm.errors import DatasetError, UsageError
 from hrm.files import sha256_file
@@ -18,7 +19,7 @@ from hrm.generation.sequences.dealing import deal, hold_out
 from hrm.generation.sequences.records import faulty
 from hrm.generation.sequences.rows import Columns, Unit, read_rows
 from hrm.generation.splits import check_sizes
-from hrm.generation.writing import NewDataset, Origin
+from hrm.generation.writing import NewDataset
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

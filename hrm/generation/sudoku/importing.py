@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hrm.data.record import Origin
 from hrm.files import sha256_file
 from hrm.generation.choosing import Wanted, choose
 from hrm.generation.official_files import locate_files
@@ -14,7 +15,7 @@ from hrm.generation.sudoku.board import Board
 from hrm.generation.sudoku.checking import check_puzzles
 from hrm.generation.sudoku.collection import read_collection
 from hrm.generation.sudoku.tokens import IDENTIFIERS, dataset_info, split_groups
-from hrm.generation.writing import NewDataset, Origin
+from hrm.generation.writing import NewDataset
 
 if TYPE_CHECKING:
     from hrm.generation.sudoku.options import SudokuImport

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from hrm.data.record import Origin
 from hrm.generation.splits import deal
 from hrm.generation.sudoku.board import Board, Cells
 from hrm.generation.sudoku.keys import symmetry_keys
 from hrm.generation.sudoku.minimal import draw_minimal
 from hrm.generation.sudoku.solver import SudokuSolver
 from hrm.generation.sudoku.tokens import IDENTIFIERS, dataset_info, split_groups
-from hrm.generation.writing import NewDataset, Origin
+from hrm.generation.writing import NewDataset
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
