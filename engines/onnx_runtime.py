@@ -8,7 +8,7 @@ from pydantic import Field
 
 from export.contract import TensorSpec
 from hrm.documents import Document
-from hrm.errors import EngineError, StorageError, missing_package
+from hrm.errors import MORE_SPACE, EngineError, StorageError, missing_package
 from hrm.files import atomic_path
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def build(graph: Path, engine: Path) -> None:
             raise StorageError(
                 f"cannot write {engine}",
                 why=f"ONNX Runtime could not write all of it ({error.why}): the disk is full or failing",
-                hint="free some space (or pass --workdir on another disk) and run the same command again",
+                hint=MORE_SPACE,
             ) from error
 
 

@@ -25,6 +25,8 @@ from typing import TYPE_CHECKING, ClassVar
 if TYPE_CHECKING:
     from pathlib import Path
 
+MORE_SPACE = "free some space, or pass --workdir or --output on another disk, and run the same command again"
+"""What to do about a full disk."""
 _DISK_FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 
@@ -129,6 +131,6 @@ def from_os_error(error: OSError, path: Path | str) -> HrmTrtError:
         return StorageError(
             f"cannot write {path}",
             why=f"{reason}; nothing that existed before was changed",
-            hint="free some space, or pass --workdir or --output on another disk, and run the same command again",
+            hint=MORE_SPACE,
         )
     return UnwritableError(f"cannot write {path}", why=reason, hint="choose a place that this user may write to")

@@ -9,6 +9,8 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from hrm.files import sha256_files
+from hrm.training import record
+from hrm.training.journal import METRICS, read_metrics
 from hrm_trt.pipeline import machine
 from hrm_trt.pipeline.store import Step
 from hrm_trt.pipeline.trial import ANSWERS
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
     from validation.evaluate import Evaluation
     from validation.report.content import BundleResult, EngineRow, PolicyResult, Report, Training
 
-METRICS, RECORD = "metrics.jsonl", "run.json"
 PAGE = "report.html"
 JUNIT = "junit.xml"
 
@@ -94,24 +95,22 @@ def _report(trial: Trial, subject: Subject) -> Report:
 
 
 def _run_files(run: Path) -> tuple[Path, Path]:
-    return run / METRICS, run / RECORD
+    return run / METRICS, run / record.FILE
 
 
 def _training(run: Path) -> Training | None:
     """The training run that the checkpoint comes from, where it lies beside it and has ended."""
     from hrm.training.curve import curve_of
-    from hrm.training.journal import read_metrics
-    from hrm.training.record import read
     from validation.report.content import Training
 
-    record = read(run)
-    if record is None or record.outcome is None:
+    found = record.read(run)
+    if found is None or found.outcome is None:
         return None
-    outcome = record.outcome
+    outcome = found.outcome
     facts = (
         ("Ended", f"after {outcome.steps:,} steps: {outcome.reason}"),
         ("Took", f"{outcome.seconds / 60:,.0f} min, {outcome.rows_per_second:,.0f} rows/s"),
-        ("Machine", f"{record.machine['cores']} cores of {record.machine['processor']}; {record.device}"),
+        ("Machine", f"{found.machine['cores']} cores of {found.machine['processor']}; {found.device}"),
         ("Kept", f"step {outcome.best_step:,}: {outcome.evaluation['exact_accuracy']:.1%} of unseen puzzles solved"),
     )
     return Training(curve_of(read_metrics(run / METRICS)), facts)
