@@ -12,6 +12,7 @@ from onnx import GraphProto
 
 from export.faults import fault
 from export.passes.rename import rename
+from export.passes.unused import needed
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -39,7 +40,7 @@ def compose_segment(
         segment.node.extend(_call(graph, call, state))
         state |= {name.removesuffix(_OUT): value for name, value in results.items() if name.endswith(_OUT)}
     rename(segment, {results[name]: name for name in outputs})
-    kept = _needed(segment.node, outputs)
+    kept = needed(segment.node, outputs)
     del segment.node[:]
     segment.node.extend(kept)
     return segment
@@ -67,13 +68,3 @@ def _union(executor: GraphProto, planner: GraphProto) -> list[TensorProto]:
             why = f"executor and planner store different tensors named {tensor.name}"
             raise fault("the segment cannot be put together", why)
     return [stored[name] for name in sorted(stored)]
-
-
-def _needed(nodes: Iterable[NodeProto], outputs: Collection[str]) -> list[NodeProto]:
-    """The nodes that ``outputs`` depend on, in their order."""
-    wanted, kept = set(outputs), []
-    for node in reversed(list(nodes)):
-        if wanted.intersection(node.output):
-            wanted.update(node.input)
-            kept.append(node)
-    return kept[::-1]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from export.contract import LOWERINGS, Module, Signature, TensorSpec, Variant
+from export.quantise.sites import SitePrecision
 from hrm.documents import Document
 from hrm.errors import BundleError, missing_package
 
@@ -35,6 +36,8 @@ class GraphMetadata(Document):
     """Of the checkpoint."""
     architecture: dict[str, Any]
     """``HRMConfig.to_dict()``"""
+    quantised: dict[str, SitePrecision] = Field(default_factory=dict)
+    """What was asked for each linear that is quantised, whatever the nodes of the graph have become since."""
 
 
 def describe(

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from export.contract import CARRY, LOWERINGS, PUZZLE_TABLE, PUZZLE_TABLE_LIMIT, puzzle_input
-from export.graphs import export_graphs, write_graph
+from export.graphs import export_graphs
+from export.models import write_graph
 from export.parity import check_parity
 
 if TYPE_CHECKING:

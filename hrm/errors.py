@@ -6,11 +6,13 @@ HrmTrtError                    1   never raised itself
 │   ├── DatasetError               not a data set, or not one for this checkpoint
 │   ├── RecipeError                unknown key, target or precision
 │   ├── BundleError                not a bundle, or changed since it was built
+│   ├── KitError                   not a kit, or changed since it was packed
 │   ├── RepositoryError            not a model repository, or not ours to write to
 │   └── UnwritableError            a path that this user cannot write
 ├── MissingError               3   this machine lacks something that was asked for by name
 ├── BuildError                 4   a stage could not make its artefact
 │   ├── ExportError                the graph is not what the network computes
+│   ├── CalibrationError           magnitudes that no scale can be made from
 │   ├── EngineError                a runtime refused a graph or failed while running it
 │   └── StorageError               the disk is full or failing
 ├── InconclusiveError          5   too few puzzles to say pass or fail
@@ -67,6 +69,10 @@ class BundleError(UsageError):
     """The bundle cannot be read, or its files are not the ones that were built."""
 
 
+class KitError(UsageError):
+    """The kit cannot be read, or its files are not the ones that were packed."""
+
+
 class RepositoryError(UsageError):
     """The model repository cannot be read, or holds something that hrm-trt did not write."""
 
@@ -89,6 +95,10 @@ class BuildError(HrmTrtError):
 
 class ExportError(BuildError):
     """The exported graph is not what the network computes, or not of the form that was promised."""
+
+
+class CalibrationError(BuildError):
+    """What was measured for quantisation cannot be used."""
 
 
 class EngineError(BuildError):

@@ -12,7 +12,8 @@ import torch
 from onnx import numpy_helper, shape_inference
 
 from export.contract import signature
-from export.graphs import export_graphs, write_graph
+from export.graphs import export_graphs
+from export.models import write_graph
 from export.parity import check_parity
 from export.passes.metadata import scopes
 from hrm.network import random_network

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from onnx import helper
 
 from export.contract import signature
-from export.graphs import write_graph
 from export.metadata import read_metadata
+from export.models import write_graph
 from hrm.config import HRMConfig
 from hrm.errors import BundleError
 
