@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 SERIES = 6
 """Colours that the style sheet has for series; further ones begin again with other dashes."""
-_INK, _GRID = "#0000f0", "#0000f1"
-_COLOURS = tuple(f"#0000{index:02x}" for index in range(1, SERIES + 2))
-_VARIABLES = {_INK: "var(--ink-soft)", _GRID: "var(--rule)"} | {
-    colour: f"var(--series-{index})" for index, colour in enumerate(_COLOURS)
+INK, GRID = "#0000f0", "#0000f1"
+COLOURS = tuple(f"#0000{index:02x}" for index in range(1, SERIES + 2))
+_VARIABLES = {INK: "var(--ink-soft)", GRID: "var(--rule)"} | {
+    colour: f"var(--series-{index})" for index, colour in enumerate(COLOURS)
 }
 _DASHES = ("solid", "dashed", "dotted")
-_FONT_SIZE = 12
+FONT_SIZE = 12
 
 
 def series_style(index: int) -> tuple[int, str]:
@@ -39,14 +39,14 @@ def series_style(index: int) -> tuple[int, str]:
 def accuracy_chart(baseline: tuple[float, ...], bundles: Mapping[int, tuple[float, ...]]) -> str:
     """Exact accuracy after each segment, PyTorch's and that of bundles by their place in the legend, as inline SVG."""
     figure, axes = _axes("segment", "puzzles solved")
-    axes.plot(range(1, len(baseline) + 1), baseline, color=_COLOURS[0], linewidth=5, alpha=0.35, solid_capstyle="round")
+    axes.plot(range(1, len(baseline) + 1), baseline, color=COLOURS[0], linewidth=5, alpha=0.35, solid_capstyle="round")
     for index, curve in bundles.items():
         colour, dashes = series_style(index)
         places = range(1, len(curve) + 1)
-        axes.plot(places, curve, color=_COLOURS[colour], linestyle=dashes, marker="o", markersize=4.5, linewidth=1.8)
+        axes.plot(places, curve, color=COLOURS[colour], linestyle=dashes, marker="o", markersize=4.5, linewidth=1.8)
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     axes.set_ylim(0, 1.03)
-    return _svg(figure, "accuracy")
+    return svg(figure, "accuracy")
 
 
 def depth_chart(name: str, histograms: Mapping[int, tuple[int, ...]], segments: int) -> str:
@@ -62,45 +62,45 @@ def depth_chart(name: str, histograms: Mapping[int, tuple[int, ...]], segments: 
     for place, (index, histogram) in enumerate(histograms.items()):
         shift = (place - (len(histograms) - 1) / 2) * width
         depths = [depth + shift for depth in range(1, len(histogram))]
-        axes.bar(depths, histogram[1:], width=0.9 * width, color=_COLOURS[series_style(index)[0]])
+        axes.bar(depths, histogram[1:], width=0.9 * width, color=COLOURS[series_style(index)[0]])
     axes.set_xlim(0.4, segments + 0.6)
     axes.yaxis.set_major_locator(MaxNLocator(6, integer=True))
-    return _svg(figure, name)
+    return svg(figure, name)
 
 
 def learning_chart(training: Points, unseen: Points) -> str:
     """Exact accuracy by step of training, on the puzzles trained on and on unseen ones, as inline SVG."""
     figure, axes = _axes("step", "puzzles solved")
-    axes.plot(*training, color=_COLOURS[0], linewidth=1.2, alpha=0.6)
-    axes.plot(*unseen, color=_COLOURS[1], marker="o", markersize=4.5, linewidth=1.8)
+    axes.plot(*training, color=COLOURS[0], linewidth=1.2, alpha=0.6)
+    axes.plot(*unseen, color=COLOURS[1], marker="o", markersize=4.5, linewidth=1.8)
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     axes.set_ylim(0, 1.03)
-    return _svg(figure, "learning")
+    return svg(figure, "learning")
 
 
 def loss_chart(loss: Points) -> str:
     """The loss of the answers by step of training, as inline SVG."""
     figure, axes = _axes("step", "loss")
-    axes.plot(*loss, color=_COLOURS[0], linewidth=1.2)
+    axes.plot(*loss, color=COLOURS[0], linewidth=1.2)
     axes.set_ylim(bottom=0)
-    return _svg(figure, "loss")
+    return svg(figure, "loss")
 
 
 def _axes(x: str, y: str) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(6.2, 3.4), layout="tight")
     axes = figure.add_subplot()
-    axes.set_xlabel(x, size=_FONT_SIZE, color=_INK)
-    axes.set_ylabel(y, size=_FONT_SIZE, color=_INK)
-    axes.tick_params(length=0, labelsize=_FONT_SIZE, labelcolor=_INK)
-    axes.grid(axis="y", color=_GRID, linewidth=0.8)
+    axes.set_xlabel(x, size=FONT_SIZE, color=INK)
+    axes.set_ylabel(y, size=FONT_SIZE, color=INK)
+    axes.tick_params(length=0, labelsize=FONT_SIZE, labelcolor=INK)
+    axes.grid(axis="y", color=GRID, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(_GRID)
+    axes.spines[["left", "bottom"]].set_color(GRID)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     return figure, axes
 
 
-def _svg(figure: Figure, name: str) -> str:
+def svg(figure: Figure, name: str) -> str:
     """``figure`` as an ``<svg>`` element without identifiers, name spaces or style of its own.
 
     ``name`` keeps the identifiers that must stay (clip paths, markers) apart from those of other charts.
@@ -108,8 +108,8 @@ def _svg(figure: Figure, name: str) -> str:
     written = io.StringIO()
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
         figure.savefig(written, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    svg = written.getvalue()
-    svg = svg[svg.index("<svg") :]
+    text = written.getvalue()
+    text = text[text.index("<svg") :]
     for pattern, replacement in (
         (r"<metadata>.*?</metadata>", ""),
         (r"<style.*?</style>", ""),
@@ -120,7 +120,7 @@ def _svg(figure: Figure, name: str) -> str:
         (r" font-family: [^;]*;", ""),
         (r'<svg [^>]*viewBox="([^"]*)"[^>]*>', r'<svg class="chart" role="img" viewBox="\1">'),
     ):
-        svg = re.sub(pattern, replacement, svg, flags=re.DOTALL)
+        text = re.sub(pattern, replacement, text, flags=re.DOTALL)
     for colour, variable in _VARIABLES.items():
-        svg = svg.replace(colour, variable)
-    return svg
+        text = text.replace(colour, variable)
+    return text

@@ -9,11 +9,13 @@ from validation.flips import Flip, flips
 
 if TYPE_CHECKING:
     from engines.act import Policy
+    from export.quantise.calibration import Calibration
     from hrm.data.dataset import PuzzleSet
     from hrm.data.tasks import Task
     from hrm.training.curve import Curve
     from validation.checks import Check
     from validation.evaluate import Evaluation
+    from validation.sensitivity import SearchRecord
     from validation.verdict import Verdict
 
 DRAWN = 100
@@ -91,6 +93,10 @@ class Report:
     bundles: tuple[BundleResult, ...]
     training: Training | None
     """None where the checkpoint's training log is not known."""
+    calibration: Calibration | None
+    """What quantised bundles got their scales from; None where there are none."""
+    search: SearchRecord | None
+    """How the precision `auto` was found; None where nobody asked for it."""
     versions: Facts
     digests: Facts
 

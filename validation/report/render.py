@@ -50,5 +50,7 @@ def render_report(report: Report) -> str:
         charts=view.charts(report),
         series=view.series(report),
         training_charts=view.training_charts(report.training) if report.training else (),
+        calibration_charts=view.calibration_charts(report.calibration) if report.calibration else (),
+        calibration_facts=view.calibration_facts(report.calibration) if report.calibration else (),
         arc=ARC,
     )

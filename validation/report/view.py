@@ -13,6 +13,7 @@ from validation.verdict import points
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from export.quantise.calibration import Calibration
     from hrm.data.tasks import Task
     from validation.flips import Flip
     from validation.report.content import Facts, PolicyResult, Report, Training
@@ -101,6 +102,28 @@ def training_charts(training: Training) -> tuple[Chart, ...]:
         Chart("Puzzles solved while training", learning_chart(curve.training, curve.unseen)),
         Chart("Loss of the answers", loss_chart(curve.loss)),
     )
+
+
+def calibration_charts(calibration: Calibration) -> tuple[Chart, ...]:
+    """How large the inputs of the quantised linears get, by segment."""
+    from validation.report.calibration_chart import calibration_chart
+
+    return (Chart("Largest input of each linear", calibration_chart(calibration)),)
+
+
+def calibration_facts(calibration: Calibration) -> Facts:
+    """What the scales were measured on."""
+    return (
+        ("Puzzles", f"{calibration.puzzles:,} of the {calibration.split} split, drawn by seed {calibration.seed}"),
+        ("Method", calibration.method),
+        ("Linears", f"{len(calibration.sites)}"),
+        ("Clipped by the first segment’s maxima", f"{clipped(calibration)} of {len(calibration.sites)}"),
+    )
+
+
+def clipped(calibration: Calibration) -> int:
+    """Linears that meet larger inputs in a later segment than in the first."""
+    return sum(max(values) > values[0] for values in calibration.segments.values())
 
 
 def drawings(task: Task, flip: Flip) -> tuple[tuple[str, Drawing], ...]:
