@@ -103,6 +103,8 @@ def report(puzzles, baseline, trial):
         baseline_by_segment=baseline.exact_by_segment,
         bundles=(bundle,),
         training=TRAINING,
+        calibration=None,
+        search=None,
         versions=(("numpy", np.__version__),),
         digests=(("checkpoint", "cd" * 32),),
     )
