@@ -3,7 +3,7 @@
 <bundle>/bundle.json       the manifest below
          carry.npz         z_H, z_L [D]: the initial carry, in the type of the engines' inputs
          puzzle_table.npy  [identifiers, E], only where the table is too large for a graph
-         encoder.onnx      one file per engine
+         encoder.onnx      one file per engine; a TensorRT plan has what its builder said of it in <plan>.json
          ...
 """
 
@@ -64,6 +64,8 @@ class EngineFile(StoredFile):
 
     module: Module
     precision: str
+    sidecar: StoredFile | None = None
+    """What the builder said of it."""
 
 
 class GateRecord(Document):
@@ -88,6 +90,8 @@ class GateRecord(Document):
     reason: str
     mean_depth: float
     threshold: float | None = None
+    emulated: tuple[str, ...] = ()
+    """Digests of the graphs that ran on a CPU in place of the engines."""
 
 
 class BundleManifest(Document):
@@ -114,11 +118,15 @@ class BundleManifest(Document):
     @property
     def digest(self) -> str:
         """The identity of what runs: the engines' and the carry's bytes, whatever the name and the verdicts."""
-        return sha256_json([self.topology, sorted(file.sha256 for file in self.files)])
+        return sha256_json([self.topology, sorted(file.sha256 for file in self._running)])
 
     @property
     def files(self) -> tuple[StoredFile, ...]:
         """Every file beside the manifest."""
+        return (*self._running, *(engine.sidecar for engine in self.engines if engine.sidecar is not None))
+
+    @property
+    def _running(self) -> tuple[StoredFile, ...]:
         table = () if self.puzzle_table is None else (self.puzzle_table,)
         return (self.carry, *table, *self.engines)
 
@@ -126,10 +134,14 @@ class BundleManifest(Document):
         """The engine of ``module``."""
         return next(engine for engine in self.engines if engine.module == module)
 
-    def passed(self) -> tuple[str, ...]:
-        """The policies whose gate passed for exactly these engines."""
+    def passed(self, *, emulated: bool = True) -> tuple[str, ...]:
+        """The policies whose gate passed for exactly these engines; without ``emulated``, on their own target alone."""
         ours = sorted(engine.sha256 for engine in self.engines)
-        return tuple(g.policy for g in self.gates if g.verdict == "pass" and sorted(g.engines) == ours)
+        return tuple(
+            gate.policy
+            for gate in self.gates
+            if gate.verdict == "pass" and sorted(gate.engines) == ours and (emulated or gate.evidence == "on-target")
+        )
 
 
 def read_manifest(directory: Path) -> BundleManifest:

@@ -7,17 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from engines.act import StepOutput
-from engines.onnx_runtime import OnnxRuntimeEngine
-from hrm.config import HRMConfig
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
-    from engines.bundle import BundleManifest
-    from engines.onnx_runtime import RuntimeOptions
     from engines.protocol import Array, Engine
     from export.contract import Module
+    from hrm.config import HRMConfig
 
 
 class EngineStepper:
@@ -71,20 +67,6 @@ class EngineStepper:
             outputs = self._engines["planner"].run({"z_H": z_H, "z_L": z_L})
             z_H = outputs["z_H_out"]
         return _output({**outputs, "z_L_out": z_L})
-
-
-def load_engines(root: Path, manifest: BundleManifest, options: RuntimeOptions) -> EngineStepper:
-    """The engines of ``manifest``, whose files lie below ``root``.
-
-    Raises:
-        EngineError: the runtime refuses an engine.
-    """
-    engines = {engine.module: OnnxRuntimeEngine(root / engine.file, options) for engine in manifest.engines}
-    with np.load(root / manifest.carry.file, allow_pickle=False) as carry:
-        states = carry["z_H"], carry["z_L"]
-    stored = manifest.puzzle_table
-    table = None if stored is None else np.load(root / stored.file, mmap_mode="r", allow_pickle=False)
-    return EngineStepper(engines, states, HRMConfig.from_dict(manifest.architecture), table)
 
 
 def _output(values: Mapping[str, Array]) -> StepOutput:

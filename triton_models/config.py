@@ -34,9 +34,24 @@ class Platform:
     """Where instances must run; None leaves it to the operator."""
 
 
-# On a server with a GPU this backend would take it, and the gate was run on a CPU.
-PLATFORMS = {"onnxruntime": Platform("onnxruntime_onnx", "model.onnx", "KIND_CPU")}
+PLATFORMS = {
+    # On a server with a GPU this backend would take it, and the gate was run on a CPU.
+    "onnxruntime": Platform("onnxruntime_onnx", "model.onnx", "KIND_CPU"),
+    "tensorrt": Platform("tensorrt_plan", "model.plan", None),
+}
 """The runtimes that Triton has a backend for."""
+
+
+def unservable(runtime: str) -> str | None:
+    """Why Triton has nothing that runs engines of ``runtime``; None where it has."""
+    if runtime in PLATFORMS:
+        return None
+    if runtime == "tensorrt-rtx":
+        return (
+            "a TensorRT-RTX plan runs only in a TensorRT-RTX runtime of its own release, and Triton's tensorrt_plan "
+            "backend holds the classic TensorRT"
+        )
+    return f"its runtime is {runtime}; there is a backend for {', '.join(PLATFORMS)}"
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,13 @@ class Published:
 
 
 def publish(
-    bundles: Sequence[Path], repository: Path, name: str, *, keep: int, allow_ungated: bool = False
+    bundles: Sequence[Path],
+    repository: Path,
+    name: str,
+    *,
+    keep: int,
+    allow_ungated: bool = False,
+    allow_emulated: bool = False,
 ) -> Published:
     """Publish bundles of one checkpoint, target and precision as the next version of the set ``name``.
 
@@ -49,10 +55,11 @@ def publish(
         name: the models are called ``<name>_<module>``.
         keep: how many versions stay, at least 1.
         allow_ungated: publish without a passing verdict, and say so in the version's manifest.
+        allow_emulated: publish what passed on a CPU in place of its own target; the manifest has its gates' evidence.
 
     Raises:
         BundleError: a bundle is damaged, or does not belong to the others.
-        GateError: a bundle has not passed under ``fixed``.
+        GateError: a bundle has not passed under ``fixed``, or only on a CPU in place of its own target.
         RepositoryError: the repository holds something else, or the set's older versions take other tensors.
         BuildError: Triton could not load what would be published.
         StorageError: the disk is full or failing.
@@ -60,7 +67,7 @@ def publish(
     """
     if keep < 1:
         raise UsageError(f"cannot keep {keep} versions", why="the new one has to stay", hint="pass --keep 1 or more")
-    release = plan(bundles, name, allow_ungated=allow_ungated)
+    release = plan(bundles, name, allow_ungated=allow_ungated, allow_emulated=allow_emulated)
     with claimed(repository, name, release.models), scratch_directory(repository, name) as scratch:
         clear_leftovers(repository, name, scratch)
         versions = read_versions(repository, name)

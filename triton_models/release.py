@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from engines.bundle import MODULES, BundleManifest, EngineFile, read_manifest, verify_files
 from export.contract import CARRY, PUZZLE_TABLE
 from hrm.errors import BundleError, GateError
-from triton_models.config import PLATFORMS
+from triton_models.config import PLATFORMS, unservable
 from triton_models.repository import ServedModel, VersionManifest, check_name, content_digest, model_name
 from triton_models.specs import engine_specs
 
@@ -99,12 +99,13 @@ class Release:
         )
 
 
-def plan(bundles: Sequence[Path], name: str, *, allow_ungated: bool) -> Release:
+def plan(bundles: Sequence[Path], name: str, *, allow_ungated: bool, allow_emulated: bool) -> Release:
     """Read the bundles and decide whether they may be published.
 
     Raises:
-        BundleError: not a bundle, changed since it was built, or not like the others.
-        GateError: a bundle has no passing verdict under ``fixed`` for its bytes, and ``allow_ungated`` is False.
+        BundleError: not a bundle, changed since it was built, not like the others, or nothing that Triton can run.
+        GateError: a bundle has no passing verdict under ``fixed`` for its bytes, and ``allow_ungated`` is False; or
+            none on its own target, and ``allow_emulated`` is False.
         RepositoryError: no model can have this name.
     """
     check_name(name)
@@ -117,15 +118,20 @@ def plan(bundles: Sequence[Path], name: str, *, allow_ungated: bool) -> Release:
     ungated = [source for source in sources if REFERENCE_POLICY not in source.manifest.passed()]
     if ungated and not allow_ungated:
         raise _refusal(ungated[0].manifest)
+    for source in sources if not (allow_emulated or allow_ungated) else ():
+        if REFERENCE_POLICY not in source.manifest.passed(emulated=False):
+            raise _only_emulated(source.manifest)
     return Release(name, sources, gated=not ungated)
 
 
 def _check_servable(source: Source) -> None:
-    if source.manifest.runtime not in PLATFORMS:
+    reason = unservable(source.manifest.runtime)
+    if reason is not None:
         raise BundleError(
             f"Triton cannot serve the bundle {source.manifest.name}",
-            why=f"its runtime is {source.manifest.runtime}; there is a backend for {', '.join(PLATFORMS)}",
-            hint="build it for a runtime that Triton has, and publish that",
+            why=reason,
+            hint=f"build it for a runtime that Triton has ({', '.join(PLATFORMS)}), with `hrm-trt pack` on the machine "
+            "with the GPU, and publish that",
         )
 
 
@@ -148,6 +154,14 @@ def _common(manifest: BundleManifest) -> tuple[object, ...]:
     return *shared, *kind, manifest.profile, manifest.architecture
 
 
+def _only_emulated(manifest: BundleManifest) -> GateError:
+    return GateError(
+        f"the bundle {manifest.name} may not be published",
+        why=f"it passed on a CPU that emulated {manifest.target}, and its engines have not run on one",
+        hint="gate it there (`hrm-trt pack`), or pass --allow-emulated; the manifest says which evidence there is",
+    )
+
+
 def _refusal(manifest: BundleManifest) -> GateError:
     verdicts = [f"{gate.verdict} ({gate.reason})" for gate in manifest.gates if gate.policy == REFERENCE_POLICY]
     return GateError(
@@ -162,11 +176,15 @@ def _relocated(manifest: BundleManifest, name: str, version: int) -> BundleManif
     filename = PLATFORMS[manifest.runtime].filename
     beside_encoder = f"{model_name(name, 'encoder')}/{version}"
     engines = tuple(
-        engine.model_copy(update={"file": f"{model_name(name, engine.module)}/{version}/{filename}"})
-        for engine in manifest.engines
+        _placed(engine, f"{model_name(name, engine.module)}/{version}/{filename}") for engine in manifest.engines
     )
     carry = manifest.carry.model_copy(update={"file": f"{beside_encoder}/{CARRY}"})
     table = manifest.puzzle_table and manifest.puzzle_table.model_copy(
         update={"file": f"{beside_encoder}/{PUZZLE_TABLE}"}
     )
     return manifest.model_copy(update={"engines": engines, "carry": carry, "puzzle_table": table})
+
+
+def _placed(engine: EngineFile, file: str) -> EngineFile:
+    sidecar = engine.sidecar and engine.sidecar.model_copy(update={"file": f"{file}.json"})
+    return engine.model_copy(update={"file": file, "sidecar": sidecar})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from engines.tensorrt.sidecar import read_sidecar
 from export.contract import Signature, TensorSpec
 from export.metadata import read_graph
 from hrm.errors import EngineError
@@ -15,13 +16,16 @@ if TYPE_CHECKING:
 
 
 def engine_specs(path: Path) -> Signature:
-    """The inputs and outputs of the ONNX graph in ``path``.
+    """The inputs and outputs of the engine in ``path``: an ONNX graph, or a plan with its sidecar.
 
     Raises:
-        BundleError: the file is no ONNX graph.
+        BundleError: the file is no ONNX graph, or a plan without a sidecar.
         EngineError: a tensor has a type that Triton's backends don't take.
         MissingError: onnx is not installed.
     """
+    if path.suffix == ".plan":
+        sidecar = read_sidecar(path)
+        return Signature(sidecar.inputs, sidecar.outputs)
     graph = read_graph(path).graph
     weights = {tensor.name for tensor in graph.initializer}
     return Signature(_specs(value for value in graph.input if value.name not in weights), _specs(graph.output))

@@ -42,6 +42,29 @@ Threshold = Annotated[
         min=0.0, max=1.0, help="Mean probability at which `confidence` stops.", show_default="as gated, or 0.95"
     ),
 ]
+RecipeFile = Annotated[Path | None, typer.Argument(help="A recipe; without one, the bundled demo.")]
+Checkpoint = Annotated[str | None, typer.Option("--checkpoint", help="A directory, a file, or hf://repo@revision.")]
+Targets = Annotated[list[str] | None, typer.Option("--target", help="cpu, sm_90, sm_100, sm_120. Repeatable.")]
+Precisions = Annotated[
+    list[str] | None, typer.Option("--precision", help="fp32, fp16, fp8, nvfp4 or auto. Repeatable.")
+]
+Runtime = Annotated[
+    str | None, typer.Option("--runtime", help="What runs the engines.", show_default="each target's own")
+]
+Quantised = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--quantise", help="What gets the low precision: executor, planner. Repeatable.", show_default="executor"
+    ),
+]
+Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Gate on the first N test puzzles.")]
+BundleName = Annotated[str | None, typer.Option("--name", help="The bundle's and the published models' name.")]
+AllowEmulated = Annotated[
+    bool,
+    typer.Option(
+        "--allow-emulated", help="Also publish what passed on a CPU in place of its GPU; the manifest says so."
+    ),
+]
 Threads = Annotated[int, typer.Option("--threads", min=0, help="Threads for the engine; 0 takes every core.")]
 
 
@@ -76,18 +99,24 @@ def train(
 
 @app.command()
 def build(
-    recipe: Annotated[Path | None, typer.Argument(help="A recipe; without one, the bundled demo.")] = None,
-    checkpoint: Annotated[str | None, typer.Option(help="A directory, a file, or hf://repo@revision.")] = None,
+    recipe: Annotated[
+        Path | None, typer.Argument(help="A recipe, or a kit of `hrm-trt pack`; without one, the bundled demo.")
+    ] = None,
+    checkpoint: Checkpoint = None,
     dataset: DatasetDir = None,
-    target: Annotated[list[str] | None, typer.Option(help="cpu, sm_90, sm_100, sm_120. Repeatable.")] = None,
-    precision: Annotated[list[str] | None, typer.Option(help="fp32, fp16, … Repeatable.")] = None,
-    runtime: Annotated[str | None, typer.Option(help="What runs the engines.")] = None,
+    target: Targets = None,
+    precision: Precisions = None,
+    runtime: Runtime = None,
+    quantise: Quantised = None,
     policy: Annotated[list[str] | None, typer.Option(help="A policy to gate beside fixed. Repeatable.")] = None,
-    until: Annotated[str, typer.Option(help="Stop after: load, export, build, validate or publish.")] = "publish",
+    until: Annotated[
+        str, typer.Option(help="Stop after: load, export, calibrate, quantise, build, validate or publish.")
+    ] = "publish",
     publish: Annotated[Path | None, typer.Option(help="The Triton model repository that gets what passed.")] = None,
-    name: Annotated[str | None, typer.Option(help="The bundle's and the published models' name.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Gate on the first N test puzzles.")] = None,
+    name: BundleName = None,
+    limit: Limit = None,
     threads: Annotated[int | None, typer.Option(min=0, help="Threads for engines; 0 takes every core.")] = None,
+    allow_emulated: AllowEmulated = False,
     workdir: Workdir = None,
     json: Json = False,
 ) -> None:
@@ -101,13 +130,60 @@ def build(
         targets=target,
         precisions=precision,
         runtime=runtime,
+        quantise=quantise,
         policies=policy,
         publish=publish,
         name=name,
         limit=limit,
         threads=threads,
+        allow_emulated=allow_emulated,
     )
     raise typer.Exit(build_command(options, until=until, workdir=workdir, json=json))
+
+
+@app.command()
+def pack(
+    kit: Annotated[Path, typer.Argument(help="The file to write.")],
+    recipe: RecipeFile = None,
+    checkpoint: Checkpoint = None,
+    dataset: DatasetDir = None,
+    target: Targets = None,
+    precision: Precisions = None,
+    runtime: Runtime = None,
+    quantise: Quantised = None,
+    name: BundleName = None,
+    limit: Limit = None,
+    workdir: Workdir = None,
+    json: Json = False,
+) -> None:
+    """Pack what a machine with the right GPU needs to finish a build; `hrm-trt build KIT` does that there."""
+    from hrm_trt.cli.build import BuildOptions
+    from hrm_trt.cli.kit import pack_command
+
+    options = BuildOptions(
+        recipe=recipe,
+        checkpoint=checkpoint,
+        dataset=dataset,
+        targets=target,
+        precisions=precision,
+        runtime=runtime,
+        quantise=quantise,
+        name=name,
+        limit=limit,
+    )
+    pack_command(kit, options, workdir=workdir, json=json)
+
+
+@app.command()
+def unpack(
+    built: Annotated[Path, typer.Argument(help="What `hrm-trt build KIT` wrote on the machine with the GPU.")],
+    workdir: Workdir = None,
+    json: Json = False,
+) -> None:
+    """Bring the bundles and the report of a finished kit into the work directory, digests checked."""
+    from hrm_trt.cli.kit import unpack_command
+
+    unpack_command(built, workdir=workdir, json=json)
 
 
 @app.command()
@@ -192,13 +268,23 @@ def publish(
     allow_ungated: Annotated[
         bool, typer.Option("--allow-ungated", help="Publish without a passing gate; the manifest will say so.")
     ] = False,
+    allow_emulated: AllowEmulated = False,
     workdir: Workdir = None,
     json: Json = False,
 ) -> None:
     """Publish bundles that passed their gate to a Triton model repository."""
     from hrm_trt.cli.publish import publish_command
 
-    publish_command(bundles, repository, name=name, keep=keep, allow_ungated=allow_ungated, workdir=workdir, json=json)
+    publish_command(
+        bundles,
+        repository,
+        name=name,
+        keep=keep,
+        allow_ungated=allow_ungated,
+        allow_emulated=allow_emulated,
+        workdir=workdir,
+        json=json,
+    )
 
 
 @app.command()
@@ -260,3 +346,42 @@ def schema(
     from hrm_trt.pipeline.recipe import Recipe
 
     print_json(Recipe.model_json_schema())
+
+
+@app.command()
+def sensitivity(
+    recipe: RecipeFile = None,
+    checkpoint: Checkpoint = None,
+    dataset: DatasetDir = None,
+    target: Annotated[
+        str, typer.Option(help="The GPU whose low precisions are tried: sm_90, sm_100, sm_120.")
+    ] = "sm_120",
+    quantise: Quantised = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Search on the first N puzzles of the search split.", show_default="all")
+    ] = None,
+    evaluations: Annotated[
+        int | None, typer.Option(min=1, help="Assignments to try at most, single linears aside.", show_default="24")
+    ] = None,
+    threads: Annotated[int | None, typer.Option(min=0, help="Threads for the graphs; 0 takes every core.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Where the picture goes, a PNG.", show_default="the work directory")
+    ] = None,
+    workdir: Workdir = None,
+    json: Json = False,
+) -> None:
+    """Measure what low precision costs each layer, and find the most that the accuracy bears (`--precision auto`)."""
+    from hrm_trt.cli.sensitivity import SensitivityOptions, sensitivity_command
+
+    options = SensitivityOptions(
+        recipe=recipe,
+        checkpoint=checkpoint,
+        dataset=dataset,
+        target=target,
+        quantise=quantise,
+        limit=limit,
+        evaluations=evaluations,
+        threads=threads,
+        output=output,
+    )
+    sensitivity_command(options, workdir=workdir, json=json)

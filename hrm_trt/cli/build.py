@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from rich.markup import escape
+
 from hrm.errors import UsageError
 from hrm_trt.cli.build_tables import show
 from hrm_trt.cli.console import people, print_json
 from hrm_trt.cli.progress import BuildView
 from hrm_trt.pipeline import demo
+from hrm_trt.pipeline.archive import is_archive
+from hrm_trt.pipeline.kit import build_kit
 from hrm_trt.pipeline.recipe import Recipe, make_recipe, read_recipe
 from hrm_trt.pipeline.run import STAGES, run
 from hrm_trt.pipeline.workdir import Workdir
@@ -17,22 +21,27 @@ from hrm_trt.pipeline.workdir import Workdir
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from hrm_trt.pipeline.result import BuildResult
+    from hrm_trt.pipeline.state import Stage
+
 
 @dataclass(frozen=True)
 class BuildOptions:
     """What the command line says; None where it is silent."""
 
-    recipe: Path | None
-    checkpoint: str | None
-    dataset: Path | None
-    targets: list[str] | None
-    precisions: list[str] | None
-    runtime: str | None
-    policies: list[str] | None
-    publish: Path | None
-    name: str | None
-    limit: int | None
-    threads: int | None
+    recipe: Path | None = None
+    checkpoint: str | None = None
+    dataset: Path | None = None
+    targets: list[str] | None = None
+    precisions: list[str] | None = None
+    runtime: str | None = None
+    quantise: list[str] | None = None
+    policies: list[str] | None = None
+    publish: Path | None = None
+    name: str | None = None
+    limit: int | None = None
+    threads: int | None = None
+    allow_emulated: bool = False
 
     def over(self, settings: dict[str, Any]) -> dict[str, Any]:
         """``settings`` with these options on top."""
@@ -46,7 +55,11 @@ class BuildOptions:
         }
         nested: dict[str, dict[str, Any]] = {
             "gate": {"policies": self.policies, "limit": self.limit},
-            "publish": {"repository": None if self.publish is None else str(self.publish.absolute())},
+            "publish": {
+                "repository": None if self.publish is None else str(self.publish.absolute()),
+                "allow_emulated": self.allow_emulated or None,
+            },
+            "quantise": {"modules": self.quantise},
             "execution": {"threads": self.threads},
         }
         result = {**settings, **_without_none(given)}
@@ -69,23 +82,37 @@ def build_command(options: BuildOptions, *, until: str, workdir: Path | None, js
             why="--publish and --until contradict each other",
             hint="leave one of them out",
         )
-    recipe = _recipe(options, place)
     with BuildView() as view:
-        result = run(recipe, place, until=until, emit=view)
+        result, built = _build(options, place, until, view)
     if json:
         print_json(result.to_json())
     else:
         show(result, workdir)
         if not result.worked:
             people.print("[dim]nothing has changed since the last build: no work was done[/]")
+    if built is not None:
+        people.print(f"to take home: [bold]hrm-trt unpack {escape(str(built))}[/]")
     return result.exit_code
 
 
-def _recipe(options: BuildOptions, workdir: Workdir) -> Recipe:
+def _build(options: BuildOptions, place: Workdir, until: Stage, view: BuildView) -> tuple[BuildResult, Path | None]:
+    if options.recipe is None or not is_archive(options.recipe):
+        return run(make(options, place), place, until=until, emit=view), None
+    if options != BuildOptions(options.recipe):
+        raise UsageError(
+            "a kit holds its own recipe",
+            why="options were given beside it that would change what was packed",
+            hint="leave them out, or pack again with them",
+        )
+    return build_kit(options.recipe, place, emit=view)
+
+
+def make(options: BuildOptions, workdir: Workdir) -> Recipe:
+    """The recipe that the command line asks for."""
     if options.recipe is not None:
         return make_recipe(options.over(read_recipe(options.recipe)))
     if options.checkpoint is None:
-        return make_recipe(options.over(demo.settings(workdir)))
+        return make_recipe(options.over(demo.settings(workdir, options.targets)))
     return make_recipe(options.over({}))
 
 

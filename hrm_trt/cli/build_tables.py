@@ -72,7 +72,7 @@ def _graphs(rows: list[GraphRow]) -> Group:
     return Group(table, *(f"  in {escape(place)}" for place in places))
 
 
-def _engines(rows: list[EngineRow]) -> Table:
+def _engines(rows: list[EngineRow]) -> Group:
     table = Table(title="Engines", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for name in ("module", "built for", "runtime", "status"):
         table.add_column(name)
@@ -89,7 +89,8 @@ def _engines(rows: list[EngineRow]) -> Table:
         )
     for reason in dict.fromkeys(row.reason for row in rows if row.reason):
         table.caption = f"{table.caption}\n{escape(reason)}" if table.caption else escape(reason)
-    return table
+    commands = dict.fromkeys(row.command for row in rows if row.command)
+    return Group(table, *(f"to finish it: [bold]{escape(command)}[/]" for command in commands))
 
 
 def gates_tables(gates: Sequence[GateRecord]) -> Group:

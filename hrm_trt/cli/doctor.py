@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.markup import escape
@@ -11,6 +12,11 @@ from rich.table import Table
 from engines.targets import TARGETS
 from hrm_trt.cli.console import print_json, results
 from hrm_trt.pipeline import machine
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hrm_trt.pipeline.machine import Ability
 
 
 def doctor_command(*, json: bool) -> None:
@@ -22,7 +28,9 @@ def doctor_command(*, json: bool) -> None:
         results.print(f"{key:<12} {value}", markup=False, highlight=False)
     results.print(f"{'gpus':<12} {', '.join(machine.gpus()) or 'none'}", markup=False, highlight=False)
     results.print(_packages())
-    results.print(_abilities())
+    abilities = machine.abilities()
+    results.print(_abilities(abilities))
+    results.print(_refusals(abilities))
     missing = [package for package in machine.PACKAGES if package.version is None]
     for extra in dict.fromkeys(package.extra for package in missing):
         names = ", ".join(package.name for package in missing if package.extra == extra)
@@ -48,22 +56,42 @@ def _packages() -> Table:
     return table
 
 
-def _abilities() -> Table:
-    """One row a target; precisions that are refused for one reason stand together."""
+def _abilities(abilities: Sequence[Ability]) -> Table:
+    """One row a target and runtime."""
     table = Table(title="What this machine can do", title_justify="left", box=box.SIMPLE_HEAD)
-    for name in ("target", "engines", "graphs", "refused, and why"):
+    for name in ("target", "runtime", "builds", "makes graphs for", "Triton image that serves it"):
         table.add_column(name)
-    for target, kind in TARGETS.items():
-        rows = [row for row in machine.abilities() if row.target == target]
-        reasons: dict[str, list[str]] = {}
-        for row in rows:
-            if row.build is not None:
-                reasons.setdefault(row.build, []).append(row.precision)
-        why = "\n".join(f"{', '.join(names)}: {reason}" for reason, names in reasons.items())
+    for target, runtime in dict.fromkeys((row.target, row.runtime) for row in abilities):
+        rows = [row for row in abilities if (row.target, row.runtime) == (target, runtime)]
+        first = runtime == TARGETS[target].runtimes[0]
         table.add_row(
-            f"{target}\n[dim]{kind.device}[/]",
+            f"{target}\n[dim]{TARGETS[target].device}[/]" if first else "",
+            runtime,
             ", ".join(row.precision for row in rows if row.build is None) or "–",
             ", ".join(row.precision for row in rows if row.export is None) or "–",
-            escape(why),
+            _served_by(rows),
         )
+    return table
+
+
+def _served_by(rows: Sequence[Ability]) -> str:
+    if rows[0].runtime == "onnxruntime":
+        return "any"
+    return next((row.image for row in rows if row.image is not None), "none")
+
+
+def _refusals(abilities: Sequence[Ability]) -> Table:
+    """Why the others are not built here: each reason once, with all that it holds for."""
+    table = Table(title="What it cannot", title_justify="left", box=box.SIMPLE_HEAD)
+    for name in ("precision", "target", "why not"):
+        table.add_column(name)
+    reasons: dict[str, list[Ability]] = {}
+    for row in abilities:
+        if row.build is not None:
+            reasons.setdefault(row.build, []).append(row)
+    for reason, rows in reasons.items():
+        precisions, targets = (
+            dict.fromkeys(names) for names in zip(*((r.precision, r.target) for r in rows), strict=True)
+        )
+        table.add_row(", ".join(precisions), ", ".join(targets), escape(reason))
     return table

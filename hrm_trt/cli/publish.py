@@ -23,6 +23,7 @@ def publish_command(
     name: str | None,
     keep: int,
     allow_ungated: bool,
+    allow_emulated: bool,
     workdir: Path | None,
     json: bool,
 ) -> None:
@@ -43,6 +44,7 @@ def publish_command(
         name or models[0].manifest.name,
         keep=keep,
         allow_ungated=allow_ungated,
+        allow_emulated=allow_emulated,
     )
     if json:
         print_json({"format_version": 1, **asdict(published), "repository": str(published.repository)})

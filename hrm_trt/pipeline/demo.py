@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from hrm_trt.pipeline import bundled
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from hrm_trt.pipeline.workdir import Workdir
@@ -22,12 +23,14 @@ def home() -> Path:
     return bundled.directory("checkpoints") / NAME
 
 
-def settings(workdir: Workdir) -> dict[str, Any]:
-    """The demo's recipe."""
-    return {
+def settings(workdir: Workdir, targets: Sequence[str] | None = None) -> dict[str, Any]:
+    """The demo's recipe; it publishes what it builds for the machine that it runs on."""
+    recipe: dict[str, Any] = {
         "name": NAME,
         "checkpoint": str(home()),
         "dataset": str(home() / "dataset"),
         "gate": {"limit": PUZZLES},
-        "publish": {"repository": str(workdir.repository)},
     }
+    if targets is None or "cpu" in targets:
+        recipe["publish"] = {"repository": str(workdir.repository)}
+    return recipe

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
-from engines.targets import TARGETS
 from hrm_trt import __version__
+from hrm_trt.pipeline.building import engine_file
 from hrm_trt.pipeline.result import EngineRow, GraphRow
 from hrm_trt.pipeline.store import version
 
 if TYPE_CHECKING:
-    from engines.targets import PrecisionName, TargetName
     from export.contract import Module
     from hrm.checkpoint import Located
+    from hrm_trt.pipeline.preparing import Prepared
+    from hrm_trt.pipeline.recipe import Pair
+    from hrm_trt.pipeline.result import Status
+    from hrm_trt.pipeline.state import Build
     from hrm_trt.pipeline.store import Artefact
 
 _LIBRARIES = ("torch", "onnx", "onnxruntime", "numpy")
@@ -35,28 +39,29 @@ def versions() -> dict[str, str | None]:
     return {"hrm-trt": __version__} | {name: version(name) for name in _LIBRARIES}
 
 
-def graphs(artefact: Artefact) -> list[GraphRow]:
-    """The graphs of one variant."""
+def graphs(prepared: Prepared) -> list[GraphRow]:
+    """The graphs of one pair."""
     return [
         GraphRow(
-            variant=artefact.manifest.inputs["variant"],
+            variant=prepared.variant if not prepared.assignment else prepared.pair.precision,
             module=file.removesuffix(".onnx"),
-            path=str(artefact.path / file),
+            path=str(prepared.graphs.path / file),
             sha256=record.sha256,
             bytes=record.bytes,
         )
-        for file, record in artefact.manifest.files.items()
+        for file, record in prepared.graphs.manifest.files.items()
         if file.endswith(".onnx")
     ]
 
 
-def engine(artefact: Artefact, target: TargetName, precision: PrecisionName, module: Module) -> EngineRow:
+def engine(artefact: Artefact, pair: Pair, module: Module) -> EngineRow:
     """An engine that is there."""
-    ((file, record),) = artefact.manifest.files.items()
+    file = engine_file(artefact)
+    record = artefact.manifest.files[file]
     return EngineRow(
-        target=target,
-        precision=precision,
-        runtime=TARGETS[target].runtime,
+        target=pair.target,
+        precision=pair.precision,
+        runtime=pair.runtime,
         module=module,
         status="cached" if artefact.cached else "built",
         path=str(artefact.path / file),
@@ -66,6 +71,16 @@ def engine(artefact: Artefact, target: TargetName, precision: PrecisionName, mod
     )
 
 
-def no_engine(target: TargetName, precision: PrecisionName, module: Module, status: Any, reason: str) -> EngineRow:
+def no_engine(pair: Pair, module: Module, status: Status, reason: str, command: str | None) -> EngineRow:
     """An engine that was asked for and is not there."""
-    return EngineRow(target, precision, TARGETS[target].runtime, module, status, reason)
+    return EngineRow(pair.target, pair.precision, pair.runtime, module, status, reason, command=command)
+
+
+def kit_command(build: Build, pair: Pair) -> str:
+    """What packs all that a machine with the right GPU needs, and what that machine is told."""
+    dataset = "" if build.recipe.dataset is None else f" --dataset {shlex.quote(str(build.recipe.dataset))}"
+    kit = f"{build.name}-{pair.target}-{pair.precision}.kit"
+    return (
+        f"hrm-trt pack {kit} --checkpoint {shlex.quote(build.recipe.checkpoint)}{dataset} --target {pair.target}"
+        f" --precision {pair.precision} --runtime {pair.runtime}, and on the GPU machine: hrm-trt build {kit}"
+    )

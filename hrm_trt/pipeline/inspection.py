@@ -47,6 +47,8 @@ def inspect(what: str, workdir: Workdir) -> Finding:
     path = Path(what)
     if path.suffix == ".onnx":
         return _graph(path)
+    if path.suffix == ".plan":
+        return _plan(path)
     if is_file(path / MARKER):
         return _repository(path)
     if is_file(path.parent / MARKER) and is_file(path / CONFIG):
@@ -72,6 +74,33 @@ def _graph(path: Path) -> Finding:
     }
     tensors = [("input", spec) for spec in specs.inputs] + [("output", spec) for spec in specs.outputs]
     return Finding("graph", facts, {"tensors": _tensors(tensors), "operators": _operators(path)})
+
+
+def _plan(path: Path) -> Finding:
+    """A TensorRT engine, by what its builder said of it: every product with a weight, as asked for and as built."""
+    from engines.tensorrt.sidecar import read_sidecar
+
+    sidecar = read_sidecar(path)
+    counts = sidecar.counts
+    facts = {
+        "module": sidecar.module,
+        "target": sidecar.target,
+        "built by": f"{sidecar.runtime} {sidecar.version}, in {sidecar.seconds:.1f} s",
+        "products": f"{counts.fp4_gemms} FP4×FP4, {counts.fp8_gemms} FP8×FP8, {counts.fp16_gemms} FP16",
+        "fused attentions": counts.fused_attentions,
+        "batch": f"{sidecar.profile.batch.min} to {sidecar.profile.batch.max}",
+        "sequence": sidecar.profile.sequence.max,
+        "plan bytes": sidecar.plan_bytes,
+        "weight bytes": sidecar.weight_bytes,
+        "activation bytes": sidecar.activation_bytes,
+        "graph": sidecar.graph,
+        "sha256": sha256_file(path),
+    }
+    products = tuple(
+        {"node": gemm.node, "layer": gemm.site, "asked": gemm.asked, "got": gemm.got} for gemm in sidecar.gemms
+    )
+    tensors = [("input", spec) for spec in sidecar.inputs] + [("output", spec) for spec in sidecar.outputs]
+    return Finding("engine", facts, {"products with weights": products, "tensors": _tensors(tensors)})
 
 
 def _tensors(tensors: list[tuple[str, TensorSpec]]) -> tuple[Row, ...]:

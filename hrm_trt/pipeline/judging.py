@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -48,44 +48,58 @@ class Judged:
         return self.answers.manifest.seconds
 
 
-def judge_bundle(
-    trial: Trial, manifest: BundleManifest, bundle: Path, policies: tuple[PolicyName, ...]
-) -> tuple[Judged, ...]:
+@dataclass(frozen=True)
+class Candidate:
+    """A bundle, and what answers the puzzles for it: its engines, or graphs on a CPU in their place."""
+
+    manifest: BundleManifest
+    digest: str
+    """Of what answers."""
+    open: Callable[[], Stepper]
+    library: str
+    """The package that computes the answers."""
+    emulated: tuple[str, ...] = ()
+    """Digests of the graphs, where they stand in for engines."""
+    checks: tuple[Check, ...] = ()
+    """What was found before any puzzle was solved."""
+
+    @property
+    def evidence(self) -> Literal["on-target", "emulated"]:
+        """What a verdict on it rests on."""
+        return "emulated" if self.emulated else "on-target"
+
+
+def judge_bundle(trial: Trial, candidate: Candidate, policies: tuple[PolicyName, ...]) -> tuple[Judged, ...]:
     """The verdict on one bundle under each policy."""
-
-    @functools.cache
-    def model() -> Stepper:
-        from engines.stepper import load_engines
-
-        return load_engines(bundle, manifest, trial.execution)
-
+    opened = functools.cache(candidate.open)
     reference = baseline(trial)
-    checked = _check(trial, manifest, model)
-    return tuple(_judge(trial, manifest, model, reference, checked, policy) for policy in policies)
+    checked = _check(trial, candidate, opened)
+    return tuple(_judge(trial, candidate, opened, reference, checked, policy) for policy in policies)
 
 
 def _judge(
     trial: Trial,
-    manifest: BundleManifest,
+    candidate: Candidate,
     model: Callable[[], Stepper],
     reference: Artefact,
     checked: Artefact,
     name: PolicyName,
 ) -> Judged:
-    policy = trial.policy(name)
+    policy, manifest = trial.policy(name), candidate.manifest
     threshold = policy.threshold if name == "confidence" else None
-    identity = {"bundle": manifest.digest, "policy": [name, trial.depth, threshold]}
-    answers = answer(trial, f"{manifest.name}, {name}", policy, model, identity, libraries=("onnxruntime",))
+    identity = {"bundle": candidate.digest, "policy": [name, trial.depth, threshold]}
+    answers = answer(trial, f"{manifest.name}, {name}", policy, model, identity, libraries=(candidate.library,))
     options = trial.settings.options()
 
     def work(_: Path) -> Any:
-        return _verdict(trial, reference, answers, checked)
+        return _verdict(trial, reference, answers, checked, candidate.checks)
 
     inputs = {
-        "bundle": manifest.digest,
+        "bundle": candidate.digest,
         "baseline": reference.digest,
         "answers": answers.digest,
         "checks": checked.digest,
+        "earlier checks": [check.model_dump() for check in candidate.checks],
         "options": options.model_dump(mode="json"),
     }
     code = (_HERE, "validation.gate", "validation.verdict", "validation.statistics", "validation.checks")
@@ -93,17 +107,20 @@ def _judge(
     artefact = trial.store.make(step, work)
     verdict = Verdict.model_validate(artefact.value["verdict"])
     checks = tuple(Check.model_validate(check) for check in artefact.value["checks"])
-    record = _record(manifest, name, verdict, answers.value["steps"], threshold)
+    record = _record(candidate, name, verdict, answers.value["steps"], threshold)
     return Judged(manifest, record, verdict, checks, reference, answers, artefact.digest)
 
 
-def _verdict(trial: Trial, reference: Artefact, answers: Artefact, checked: Artefact) -> dict[str, Any]:
+def _verdict(
+    trial: Trial, reference: Artefact, answers: Artefact, checked: Artefact, earlier: tuple[Check, ...]
+) -> dict[str, Any]:
     from validation.checks import check_finite, check_varied
     from validation.evaluate import load_evaluation
     from validation.gate import judge, refuse
 
     ours, theirs = load_evaluation(answers.path / ANSWERS), load_evaluation(reference.path / ANSWERS)
     checks = [
+        *earlier,
         check_finite(ours.answers),
         check_varied(trial.puzzles.inputs, ours.answers),
         *(Check.model_validate(check) for check in checked.value),
@@ -118,30 +135,33 @@ def _verdict(trial: Trial, reference: Artefact, answers: Artefact, checked: Arte
     }
 
 
-def _check(trial: Trial, manifest: BundleManifest, model: Callable[[], Stepper]) -> Artefact:
-    batches = (manifest.profile.batch.min, manifest.profile.batch.opt, manifest.profile.batch.max)
+def _check(trial: Trial, candidate: Candidate, model: Callable[[], Stepper]) -> Artefact:
+    sizes = candidate.manifest.profile.batch
+    batches = (sizes.min, sizes.opt, sizes.max)
 
     def work(_: Path) -> Any:
         from validation.checks import check_batch_independence
 
         return [check_batch_independence(model(), trial.puzzles, batches).model_dump()]
 
-    inputs = {**trial.inputs, "bundle": manifest.digest, "batches": batches}
+    inputs = {**trial.inputs, "bundle": candidate.digest, "batches": batches}
     code = (_HERE, *RUN_CODE, "validation.checks")
-    step = Step("check", manifest.name, inputs=inputs, code=code, libraries=("onnxruntime",))
+    step = Step("check", candidate.manifest.name, inputs=inputs, code=code, libraries=(candidate.library,))
     return trial.store.make(step, work)
 
 
 def _record(
-    manifest: BundleManifest, name: PolicyName, verdict: Verdict, mean_depth: float, threshold: float | None
+    candidate: Candidate, name: PolicyName, verdict: Verdict, mean_depth: float, threshold: float | None
 ) -> GateRecord:
+    manifest = candidate.manifest
     return GateRecord(
         bundle=manifest.name,
         engines=tuple(engine.sha256 for engine in manifest.engines),
         target=manifest.target,
         precision=manifest.precision,
         policy=name,
-        evidence="on-target",
+        evidence=candidate.evidence,
+        emulated=candidate.emulated,
         baseline_exact=verdict.baseline_exact,
         engine_exact=verdict.engine_exact,
         flips_lost=verdict.flips_lost,

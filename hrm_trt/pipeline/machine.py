@@ -6,11 +6,18 @@ import os
 import platform
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 
-from engines.targets import PRECISIONS, TARGETS, refusal
+from engines.targets import PRECISIONS, QUANTISED, TARGETS
+from hrm_trt.pipeline.building import obstacle
+from hrm_trt.pipeline.recipe import Pair
 from hrm_trt.pipeline.store import version
+from triton_models.images import KIT_TENSORRT, image_for
+
+if TYPE_CHECKING:
+    from engines.targets import RuntimeName, TargetName
 
 
 @dataclass(frozen=True)
@@ -32,6 +39,9 @@ PACKAGES = (
     Package("onnx", "cpu", "export"),
     Package("onnxscript", "cpu", "export"),
     Package("onnxruntime", "cpu", "building and running engines for cpu"),
+    Package("nvidia-modelopt", "quantise", "calibrating for FP8 and NVFP4"),
+    Package("tensorrt-rtx-cu13-bindings", "rtx", "building for sm_120, also without a GPU"),
+    Package("tensorrt", "tensorrt", "building on the GPU itself, for Triton"),
     Package("tritonclient", "triton", "publishing to Triton"),
     Package("huggingface_hub", "hub", "checkpoints and data sets from hf://"),
     Package("python-sat", "data", "making Sudokus"),
@@ -44,16 +54,19 @@ NEEDED_TO_BUILD = ("torch", "onnx", "onnxscript", "onnxruntime")
 
 @dataclass(frozen=True)
 class Ability:
-    """What this machine can do for one target and precision."""
+    """What this machine can do for one target, runtime and precision."""
 
-    target: str
+    target: TargetName
+    runtime: RuntimeName
     precision: str
     export: str | None
-    """None where it can export the graphs, else why not."""
+    """None where it can make the graphs, else why not."""
     build: str | None
     """None where it can build engines, else why not."""
     command: str | None
     """What to type to get further; None where nothing is missing or nothing helps."""
+    image: str | None
+    """The Triton image that loads what is built here; None where no image does, or none is known."""
 
 
 def describe() -> dict[str, str | int | float]:
@@ -85,14 +98,40 @@ def gpus() -> tuple[str, ...]:
 
 
 def abilities() -> tuple[Ability, ...]:
-    """What this machine can do for every target and precision."""
-    missing = [name for name in NEEDED_TO_BUILD if version(name) is None]
+    """What this machine can do for every target, runtime and precision."""
+    pairs = (
+        Pair(target, precision, runtime)
+        for target, kind in TARGETS.items()
+        for runtime in kind.runtimes
+        for precision in PRECISIONS
+    )
+    return tuple(map(_ability, pairs))
+
+
+def _ability(pair: Pair) -> Ability:
+    impossible = pair.refusal
+    needed = (*NEEDED_TO_BUILD, *(("nvidia-modelopt",) if pair.precision in QUANTISED else ()))
+    missing = [name for name in needed if version(name) is None]
     lack = f"not installed: {', '.join(missing)}" if missing else None
-    command = "pip install 'hrm-trt[cpu]'" if missing else None
-    rows = []
-    for target in TARGETS:
-        for precision in PRECISIONS:
-            export = refusal(target, precision, graphs_only=True)
-            build = refusal(target, precision)
-            rows.append(Ability(target, precision, export or lack, build or lack, None if export else command))
-    return tuple(rows)
+    blocked = impossible or lack or obstacle(pair)
+    command = None
+    if lack is not None:
+        command = "pip install 'hrm-trt[cpu,quantise]'"
+    elif blocked is not None:
+        command = f"hrm-trt pack KIT --target {pair.target} --precision {pair.precision} --runtime {pair.runtime}"
+    return Ability(
+        target=pair.target,
+        runtime=pair.runtime,
+        precision=pair.precision,
+        export=impossible or lack,
+        build=blocked,
+        command=None if impossible else command,
+        image=None if impossible else _image(pair),
+    )
+
+
+def _image(pair: Pair) -> str | None:
+    """The Triton image for plans of the TensorRT that is here, or of the container that kits are built in."""
+    if pair.runtime != "tensorrt":
+        return None
+    return image_for(version("tensorrt") or KIT_TENSORRT)

@@ -90,7 +90,7 @@ class Model:
             BundleError: a file is missing or is not the one that was built.
             EngineError: the runtime refuses an engine.
         """
-        from engines.stepper import load_engines
+        from engines.loading import load_engines
 
         verify_files(self.root, self.manifest)
         return load_engines(self.root, self.manifest, options)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import Field, field_validator
 
@@ -11,11 +11,30 @@ from engines.act import PolicyName
 from engines.bundle import Range, Topology
 from engines.onnx_runtime import RuntimeOptions
 from engines.targets import TARGETS, PrecisionName, RuntimeName, TargetName, refusal
+from engines.tensorrt.options import BuilderOptions
+from export.quantise.calibration import Method
+from export.quantise.sites import Quantisable
 from hrm import recipes
 from hrm.documents import Document
 from validation.verdict import GateOptions
 
 _SCHEMA = "`hrm-trt schema`"
+
+
+class Pair(NamedTuple):
+    """One bundle of each topology: for which machine, in what arithmetic, and by which runtime."""
+
+    target: TargetName
+    precision: PrecisionName
+    runtime: RuntimeName
+
+    @property
+    def refusal(self) -> str | None:
+        """Why it cannot exist; None where it can."""
+        return refusal(*self)
+
+    def __str__(self) -> str:
+        return f"{self.target} {self.precision}"
 
 
 class ProfileSettings(Document):
@@ -43,12 +62,37 @@ class GateSettings(GateOptions):
         return ("fixed", *dict.fromkeys(policy for policy in policies if policy != "fixed"))
 
 
+class CalibrationSettings(Document):
+    """The puzzles whose trajectories say how large the numbers of a quantised layer get."""
+
+    split: str | None = Field(None, description="the data set's; when left out `calibration`, or `train` without one")
+    puzzles: int = Field(256, gt=0, description="how many, drawn by `seed`; each is run through every segment")
+    method: Method = Field("max", description="how magnitudes become scales")
+    seed: int = Field(0, ge=0, description="what the puzzles are drawn by")
+
+
+class SearchSettings(Document):
+    """How the precision `auto` looks for the layers that bear low precision."""
+
+    split: str = Field("search", description="the data set's split to search on; never the gate's")
+    limit: int | None = Field(None, gt=0, description="puzzles to use, from the first; all when left out")
+    evaluations: int = Field(24, gt=0, description="assignments to try at most, those of single layers aside")
+
+
+class QuantiseSettings(Document):
+    """What gets the low precision."""
+
+    modules: tuple[Quantisable, ...] = Field(("executor",), min_length=1, description="executor, planner or both")
+    search: SearchSettings = SearchSettings()
+
+
 class PublishSettings(Document):
     """Where a bundle that passed goes."""
 
     repository: Path = Field(description="the Triton model repository")
     name: str | None = Field(None, description="the models' name; the recipe's when left out")
     keep: int = Field(3, gt=0, description="versions to keep")
+    allow_emulated: bool = Field(False, description="also what passed on a CPU in place of its own GPU")
 
 
 class Recipe(Document):
@@ -62,9 +106,12 @@ class Recipe(Document):
     dataset: Path | None = Field(None, description="a data set in the official layout; the gate needs it")
     targets: tuple[TargetName, ...] = Field(("cpu",), min_length=1)
     precisions: tuple[PrecisionName, ...] = Field((), description="each target's own when left out")
-    runtime: RuntimeName = "onnxruntime"
+    runtime: RuntimeName | None = Field(None, description="what runs the engines; each target's own when left out")
     topologies: tuple[Topology, ...] = Field(("segment", "planner-executor"), min_length=1)
     profile: ProfileSettings = ProfileSettings()
+    calibration: CalibrationSettings = CalibrationSettings()
+    quantise: QuantiseSettings = QuantiseSettings()
+    builder: BuilderOptions = BuilderOptions()
     execution: RuntimeOptions = RuntimeOptions()
     gate: GateSettings = GateSettings()
     publish: PublishSettings | None = None
@@ -74,18 +121,14 @@ class Recipe(Document):
         """Puzzles per engine call while gating: what the engines are built for first of all."""
         return self.profile.batch.opt
 
-    def pairs(self) -> tuple[tuple[TargetName, PrecisionName], ...]:
+    def pairs(self) -> tuple[Pair, ...]:
         """Every target and precision that is asked for, each once."""
         asked = (
-            (target, precision)
+            Pair(target, precision, self.runtime or TARGETS[target].runtimes[0])
             for target in self.targets
             for precision in self.precisions or (TARGETS[target].default,)
         )
         return tuple(dict.fromkeys(asked))
-
-    def buildable(self) -> tuple[tuple[TargetName, PrecisionName], ...]:
-        """The pairs of which this version builds engines."""
-        return tuple(pair for pair in self.pairs() if refusal(*pair) is None)
 
 
 def read_recipe(path: Path) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from hrm.files import sha256_files
 from hrm.training import record
 from hrm.training.journal import METRICS, read_metrics
 from hrm_trt.pipeline import machine
+from hrm_trt.pipeline.quantising import CALIBRATION
 from hrm_trt.pipeline.store import Step
 from hrm_trt.pipeline.trial import ANSWERS
 
@@ -20,11 +21,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from engines.bundle import BundleManifest
+    from export.quantise.calibration import Calibration
     from hrm_trt.pipeline.judging import Judged
+    from hrm_trt.pipeline.preparing import Prepared
     from hrm_trt.pipeline.store import Artefact
     from hrm_trt.pipeline.trial import Trial
     from validation.evaluate import Evaluation
     from validation.report.content import BundleResult, EngineRow, PolicyResult, Report, Training
+    from validation.sensitivity import SearchRecord
 
 PAGE = "report.html"
 JUNIT = "junit.xml"
@@ -41,6 +45,18 @@ class Subject:
     """Seconds that each engine took to build, by its digest."""
     run: Path
     """Where the checkpoint lies; the report shows its training if its run is there too."""
+    prepared: tuple[Prepared, ...] = ()
+    """What the bundles were made from."""
+
+    @property
+    def calibration(self) -> Artefact | None:
+        """What quantised bundles got their scales from."""
+        return next((each.calibration for each in self.prepared if each.calibration is not None), None)
+
+    @property
+    def search(self) -> Artefact | None:
+        """How the precision `auto` was found."""
+        return next((each.search for each in self.prepared if each.search is not None), None)
 
 
 def make_report(trial: Trial, subject: Subject) -> Artefact:
@@ -62,6 +78,8 @@ def make_report(trial: Trial, subject: Subject) -> Artefact:
             "records": [one.record.model_dump(mode="json") for one in subject.judged],
             "origin": dict(subject.origin),
             "vocabulary": subject.judged[0].manifest.vocabulary,
+            "calibration": subject.calibration and subject.calibration.digest,
+            "search": subject.search and subject.search.digest,
             "training": sha256_files([path for path in _run_files(subject.run) if path.is_file()], subject.run),
         },
         code=("validation", "hrm.data", "hrm_trt.pipeline.reporting"),
@@ -89,9 +107,23 @@ def _report(trial: Trial, subject: Subject) -> Report:
         baseline_by_segment=reference.exact_by_segment or (),
         bundles=tuple(_bundle(trial, subject, reference, tuple(group)) for _, group in groups),
         training=_training(subject.run),
+        calibration=_calibration(subject.calibration),
+        search=_search(subject.search),
         versions=tuple(subject.origin["versions"].items()),
         digests=(("checkpoint", checkpoint["sha256"]), ("data set", dataset["sha256"])),
     )
+
+
+def _calibration(artefact: Artefact | None) -> Calibration | None:
+    from export.quantise.calibration import read_calibration
+
+    return None if artefact is None else read_calibration(artefact.path / CALIBRATION)
+
+
+def _search(artefact: Artefact | None) -> SearchRecord | None:
+    from validation.sensitivity import SearchRecord
+
+    return None if artefact is None else SearchRecord.model_validate(artefact.value)
 
 
 def _run_files(run: Path) -> tuple[Path, Path]:

@@ -33,6 +33,8 @@ class EngineRow:
     sha256: str | None = None
     seconds: float | None = None
     bytes: int | None = None
+    command: str | None = None
+    """What finishes it on a machine that can."""
 
 
 @dataclass(frozen=True)

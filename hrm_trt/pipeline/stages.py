@@ -1,4 +1,4 @@
-"""From a checkpoint to engines: each function gives the store one step and the work that makes its artefact."""
+"""From a checkpoint to its graphs: each function gives the store one step and the work that makes its artefact."""
 
 from __future__ import annotations
 
@@ -9,18 +9,16 @@ from hrm_trt.pipeline.events import Noted, Started
 from hrm_trt.pipeline.store import Step
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
-    from engines.targets import RuntimeName
-    from export.contract import Module, Variant
+    from export.contract import Variant
     from hrm.checkpoint import Located
     from hrm.network import HRM
     from hrm_trt.pipeline.store import Artefact, Store
 
 WEIGHTS = "model.safetensors"
 _HERE = "hrm_trt.pipeline.stages"
-_NETWORK_CODE = ("hrm.config", "hrm.network", "hrm.checkpoint")
+NETWORK_CODE = ("hrm.config", "hrm.network", "hrm.checkpoint")
 
 
 def load(store: Store, located: Located, dataset: Path | None) -> Artefact:
@@ -42,7 +40,7 @@ def load(store: Store, located: Located, dataset: Path | None) -> Artefact:
         "load",
         located.name,
         inputs={"checkpoint": located.digest(), "dataset": None if sizes is None else asdict(sizes)},
-        code=(*_NETWORK_CODE, "hrm.data.layout", _HERE),
+        code=(*NETWORK_CODE, "hrm.data.layout", _HERE),
         libraries=("torch", "safetensors"),
     )
     artefact = store.make(step, work)
@@ -76,34 +74,7 @@ def export(store: Store, loaded: Artefact, variant: Variant) -> Artefact:
         "export",
         subject,
         inputs={"checkpoint": loaded.digest, "variant": variant},
-        code=(*_NETWORK_CODE, "export", _HERE),
+        code=(*NETWORK_CODE, "export", _HERE),
         libraries=("torch", "onnx", "onnxscript", "onnxruntime"),
     )
     return store.make(step, work)
-
-
-def build(store: Store, graphs: Artefact, module: Module, runtime: RuntimeName, label: str) -> Artefact:
-    """One engine."""
-    name = f"{module}.onnx"
-    builder = _BUILDERS[runtime]
-
-    def work(home: Path) -> Any:
-        builder(graphs.path / name, home / name)
-
-    step = Step(
-        "build",
-        f"{module} {label}",
-        inputs={"graph": graphs.manifest.files[name].sha256, "runtime": runtime},
-        code=("engines.onnx_runtime", _HERE),
-        libraries=("onnxruntime",),
-    )
-    return store.make(step, work)
-
-
-def _build_onnxruntime(graph: Path, engine: Path) -> None:
-    from engines.onnx_runtime import build as optimise
-
-    optimise(graph, engine)
-
-
-_BUILDERS: dict[RuntimeName, Callable[[Path, Path], None]] = {"onnxruntime": _build_onnxruntime}

@@ -24,7 +24,7 @@ import filelock
 from pydantic import ValidationError
 
 from hrm.documents import Document
-from hrm.errors import from_os_error
+from hrm.errors import KitError, from_os_error
 from hrm.files import sha256_file, sha256_files, sha256_json, sync, write_json
 from hrm_trt.pipeline.events import Emit, Finished, Noted, Started, ignore
 
@@ -128,12 +128,32 @@ class Store:
         """
         home = self.root / "artefacts" / step.stage / step.key
         began = time.perf_counter()
-        artefact = _read(home)
+        artefact = read_artefact(home)
         if artefact is None:
             with self._lock(step.key):
-                artefact = _read(home) or self._fill(home, step, work)
+                artefact = read_artefact(home) or self._fill(home, step, work)
         self.emit(Finished(step.stage, step.subject, time.perf_counter() - began, artefact.cached))
         return artefact
+
+    def adopt(self, source: Path) -> Artefact:
+        """The artefact that lies at ``source``, which another store has made, in this one.
+
+        Raises:
+            KitError: there is none, or it is damaged.
+            StorageError: the disk is full or failing.
+            UnwritableError: the store cannot be written.
+        """
+        found = read_artefact(source)
+        if found is None:
+            raise KitError(f"{source.name} is no artefact", why="it is incomplete", hint="pack it again")
+        stage, key = found.manifest.stage, found.manifest.key
+        home = self.root / "artefacts" / stage / key
+        with self._lock(key):
+            known = read_artefact(home)
+            if known is None:
+                with self._writing(home, key) as scratch:
+                    shutil.copytree(source, scratch, dirs_exist_ok=True)
+        return known or Artefact(home, found.manifest, cached=False)
 
     def _fill(self, home: Path, step: Step, work: Work) -> Artefact:
         self.emit(Started(step.stage, step.subject))
@@ -238,7 +258,7 @@ def _is_whole(path: Path, record: FileRecord) -> bool:
     return status.st_mtime_ns == record.modified or sha256_file(path) == record.sha256
 
 
-def _read(home: Path) -> Artefact | None:
+def read_artefact(home: Path) -> Artefact | None:
     """The artefact at ``home`` if it is whole."""
     try:
         manifest = Manifest.model_validate_json((home / MANIFEST).read_bytes())

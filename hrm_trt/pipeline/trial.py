@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from hrm_trt.pipeline.store import Artefact, Store
 
 ANSWERS = "answers.npz"
+STAGE = "validate"
 RUN_CODE = (
     "hrm_trt.pipeline.trial",
     "hrm.data",
@@ -39,13 +40,16 @@ class Trial:
     """What every gate of one build has in common."""
 
     store: Store
-    loaded: Artefact
+    architecture: Mapping[str, Any]
+    """``HRMConfig.to_dict()``"""
     dataset: Path
     origin: Mapping[str, Any]
     """Which puzzles these are: split, digest, record."""
     settings: GateSettings
     execution: RuntimeOptions
     batch: int
+    source: Artefact
+    """The checkpoint, for PyTorch to answer; or its answers, where they came with the puzzles."""
 
     @functools.cached_property
     def puzzles(self) -> PuzzleSet:
@@ -63,7 +67,7 @@ class Trial:
     @property
     def depth(self) -> int:
         """The most segments that a puzzle gets."""
-        return int(self.loaded.value["architecture"]["halt_max_steps"])
+        return int(self.architecture["halt_max_steps"])
 
     def policy(self, name: PolicyName) -> Policy:
         """The policy called ``name``, as this recipe sets it."""
@@ -92,25 +96,28 @@ def prepare(
     from hrm.data.dataset import check_fits, read_info
     from hrm.data.record import digest_split, read_record
 
-    check_fits(read_info(dataset, settings.split), HRMConfig.from_dict(loaded.value["architecture"]))
+    architecture = loaded.value["architecture"]
+    check_fits(read_info(dataset, settings.split), HRMConfig.from_dict(architecture))
     record = read_record(dataset)
     origin = {
         "split": settings.split,
         "sha256": digest_split(dataset, settings.split),
         "record": None if record is None else record.model_dump(mode="json"),
     }
-    return Trial(store, loaded, dataset, origin, settings, execution, batch)
+    return Trial(store, architecture, dataset, origin, settings, execution, batch, loaded)
 
 
 def baseline(trial: Trial) -> Artefact:
     """PyTorch's answers in float32 under the fixed policy."""
+    if trial.source.manifest.stage == STAGE:
+        return trial.source
 
     def model() -> Stepper:
         from engines.torch_runtime import torch_stepper
 
-        return torch_stepper(open_network(trial.loaded), trial.execution.threads)
+        return torch_stepper(open_network(trial.source), trial.execution.threads)
 
-    identity = {"checkpoint": trial.loaded.digest, "policy": ["fixed", trial.depth]}
+    identity = {"checkpoint": trial.source.digest, "policy": ["fixed", trial.depth]}
     code = ("hrm.config", "hrm.network", "hrm.checkpoint")
     return answer(
         trial,
@@ -141,14 +148,14 @@ def answer(
         from validation.evaluate import evaluate, save_evaluation
 
         def progress(done: int, total: int) -> None:
-            trial.store.emit(Progressed("validate", subject, done, total))
+            trial.store.emit(Progressed(STAGE, subject, done, total))
 
         evaluation = evaluate(model(), trial.puzzles, policy, batch=trial.batch, observers=observers, progress=progress)
         save_evaluation(home / ANSWERS, evaluation)
         return evaluation.metrics.to_dict()
 
     step = Step(
-        "validate",
+        STAGE,
         subject,
         inputs={**trial.inputs, **identity},
         code=(*RUN_CODE, *code),

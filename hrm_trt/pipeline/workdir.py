@@ -4,6 +4,7 @@
           bundles/<name>              -> the newest bundle of that name
           reports/<name>              -> the newest report of that name: report.html, junit.xml
           datasets/<digest>           -> where a data set lies that bundles were gated on
+          kits/<digest>               what a kit held
           repository/                 the demo's Triton model repository
 """
 
@@ -43,6 +44,10 @@ class Workdir:
     def dataset(self, digest: str) -> Path:
         """The place of the data set with this digest, for bundles that were gated on it here."""
         return self.root / "datasets" / digest
+
+    def kit(self, digest: str) -> Path:
+        """The place of what the kit with this digest holds."""
+        return self.root / "kits" / digest
 
     def point(self, place: Path, target: Path) -> None:
         """Make ``place`` a link to ``target``, in one step; one inside the work directory moves with it.

@@ -7,8 +7,8 @@ import pytest
 
 from engines.act import Policy, solve
 from engines.bundle import read_manifest
+from engines.loading import load_engines
 from engines.onnx_runtime import OnnxRuntimeEngine, RuntimeOptions, build
-from engines.stepper import load_engines
 from engines.torch_runtime import TorchEngine, torch_stepper
 from hrm.checkpoint import locate
 from hrm.checkpoint.loading import load, network

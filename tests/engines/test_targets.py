@@ -1,25 +1,36 @@
 """What can be built, and the reason where it can't."""
 
+from typing import get_args
+
 import pytest
 
-from engines.targets import PRECISIONS, TARGETS, refusal
+from engines.targets import PRECISIONS, TARGETS, RuntimeName, formats, refusal
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_every_target_has_a_default_that_can_at_least_be_exported(target):
-    assert refusal(target, TARGETS[target].default, graphs_only=True) is None
+def test_every_target_has_a_default_that_its_own_runtime_builds(target):
+    kind = TARGETS[target]
+    assert refusal(target, kind.default, kind.runtimes[0]) is None
 
 
 def test_hopper_has_no_fp4():
-    assert "FP4" in str(refusal("sm_90", "nvfp4", graphs_only=True))
+    assert "FP4" in str(refusal("sm_90", "nvfp4"))
+    assert (formats("sm_90"), formats("sm_120"), formats("cpu")) == (("fp8",), ("nvfp4", "fp8"), ())
 
 
-def test_gpu_engines_are_refused_and_their_graphs_are_not():
-    assert refusal("sm_120", "fp16", graphs_only=True) is None
-    assert "TensorRT" in str(refusal("sm_120", "fp16"))
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_runtime_of_another_target_is_refused_by_name(target):
+    for runtime in get_args(RuntimeName):
+        reason = refusal(target, TARGETS[target].default, runtime)
+        assert (reason is None) == (runtime in TARGETS[target].runtimes)
+        assert reason is None or runtime in reason
+
+
+def test_torch_tensorrt_takes_no_quantised_graph():
+    assert "FP16" in str(refusal("sm_90", "fp8", "torch-tensorrt"))
 
 
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_what_has_no_graph_has_a_reason(target, precision):
-    assert (precision in TARGETS[target].variants) == (refusal(target, precision, graphs_only=True) is None)
+    assert (precision in TARGETS[target].variants) == (refusal(target, precision) is None)

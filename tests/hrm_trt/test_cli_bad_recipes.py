@@ -44,14 +44,16 @@ def test_a_recipe_that_is_not_there_is_said(cli: Callable[..., Any]) -> None:
 
 
 BAD_OPTIONS = {
-    "--until tomorrow": ("'tomorrow' is no stage", "load, export, build, validate, publish"),
+    "--until tomorrow": ("'tomorrow' is no stage", "load, export, calibrate, quantise, build"),
     "--target sm91": ("'sm91'", "`sm_90`"),
     "--precision fp61": ("'fp61'", "`fp16`"),
-    "--runtime tensorrt": ("runtime cannot be 'tensorrt'",),
+    "--runtime tensorrt": ("fp32 for cpu cannot be built", "tensorrt does not run on cpu; onnxruntime does"),
+    "--runtime tensort": ("runtime cannot be 'tensort'", "`tensorrt`"),
     "--policy adaptative": ("'adaptative'", "`adaptive`"),
     "--name ../x": ("name cannot be '../x'",),
     "--target sm_90 --precision nvfp4": ("nvfp4 for sm_90 cannot be built", "Hopper has no FP4 tensor cores"),
-    "--target sm_90": ("fp16 for sm_90 cannot be built", "no TensorRT builder", "--until export"),
+    "--target sm_90 --precision fp8 --runtime tensorrt-rtx": ("fp8 for sm_90 cannot be built", "tensorrt-rtx"),
+    "--target sm_90 --precision fp8 --runtime torch-tensorrt": ("fp8 for sm_90 cannot be built", "FP16 network"),
     "--precision fp8": ("fp8 for cpu cannot be built", "no FP8"),
     "--precision int8": ("int8 for cpu cannot be built", "does not quantise"),
 }
@@ -95,13 +97,14 @@ def test_what_cannot_be_built_beside_what_can_is_a_row(cli: Callable[..., Any], 
     rows = {(row["target"], row["module"]): row for row in result.document["engines"]}
     assert {target for target, _ in rows} == {"cpu", "sm_90"}
     for (target, _), row in rows.items():
-        assert row["status"] == ("cached" if target == "cpu" else "unsupported")
+        assert row["status"] == ("cached" if target == "cpu" else "needs-target")
         assert (row["path"] is None) == (row["sha256"] is None) == (target == "sm_90")
-    assert "--until export" in rows["sm_90", "segment"]["reason"]
+    assert "tensorrt" in rows["sm_90", "segment"]["reason"]
+    assert rows["sm_90", "segment"]["command"].startswith("hrm-trt pack ")
     told = cli("build", *both)
     assert told.code == 3
-    assert "unsupported" in told.out
-    assert "no TensorRT builder" in told.out
+    assert "needs-target" in told.out
+    assert "hrm-trt build sudoku-4x4-sm_90-fp16.kit" in " ".join(told.out.split())
 
 
 def test_an_engine_that_the_runtime_refuses_is_a_row(cli: Callable[..., Any], copy_demo: Callable[..., Path]) -> None:

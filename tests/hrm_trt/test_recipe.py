@@ -18,16 +18,18 @@ def problem(**settings) -> RecipeError:
 
 def test_defaults_are_the_designs():
     recipe = make_recipe({"checkpoint": "c"})
-    assert recipe.pairs() == (("cpu", "fp32"),)
+    assert recipe.pairs() == (("cpu", "fp32", "onnxruntime"),)
     assert recipe.gate.policies == ("fixed", "adaptive")
     assert (recipe.gate.tolerance, recipe.gate.unit, recipe.gate.confidence) == (0.01, "points", 0.95)
 
 
 def test_every_target_and_precision_is_a_pair():
     recipe = make_recipe({"checkpoint": "c", "targets": ["cpu", "sm_120"]})
-    assert recipe.pairs() == (("cpu", "fp32"), ("sm_120", "fp16"))
+    assert recipe.pairs() == (("cpu", "fp32", "onnxruntime"), ("sm_120", "fp16", "tensorrt-rtx"))
     recipe = make_recipe({"checkpoint": "c", "targets": ["cpu"], "precisions": ["fp32", "fp16"]})
-    assert recipe.pairs() == (("cpu", "fp32"), ("cpu", "fp16"))
+    assert [pair.precision for pair in recipe.pairs()] == ["fp32", "fp16"]
+    recipe = make_recipe({"checkpoint": "c", "targets": ["sm_120"], "runtime": "tensorrt"})
+    assert recipe.pairs() == (("sm_120", "fp16", "tensorrt"),)
 
 
 def test_fixed_is_always_gated_first():

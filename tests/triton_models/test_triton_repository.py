@@ -8,8 +8,8 @@ from tiny_bundles import tiny_bundle
 
 from engines.act import Policy, solve
 from engines.bundle import Topology, read_manifest, verify_files
+from engines.loading import load_engines
 from engines.onnx_runtime import RuntimeOptions
-from engines.stepper import load_engines
 from hrm.errors import RepositoryError
 from triton_models.publish import publish
 from triton_models.repository import is_published, list_published, open_published

@@ -1,0 +1,104 @@
+"""What the engines of one pair are built from: exported graphs, quantised where the precision asks for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from engines.targets import QUANTISED, TARGETS
+from export.quantise.sites import uniform
+from hrm.config import HRMConfig
+from hrm_trt.pipeline import quantising, stages
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from export.contract import Module
+    from export.quantise.sites import SitePrecision
+    from hrm_trt.pipeline.recipe import Pair, Recipe
+    from hrm_trt.pipeline.state import Stage
+    from hrm_trt.pipeline.store import Artefact, Store
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The graphs of one pair, and what was done to them."""
+
+    pair: Pair
+    graphs: Artefact
+    control: Artefact | None = None
+    """The FP16 graphs that quantised ones come from."""
+    calibration: Artefact | None = None
+    assignment: dict[str, SitePrecision] = field(default_factory=dict)
+    """What each quantised linear computes in."""
+    search: Artefact | None = None
+    """How the precision `auto` came to it."""
+
+    @property
+    def variant(self) -> str:
+        """The type that the graphs have at their borders, and inside where nothing is quantised."""
+        return TARGETS[self.pair.target].variants[self.pair.precision]
+
+    def quantises(self, module: Module) -> bool:
+        """Whether anything in ``module`` is quantised."""
+        levels = {site.partition(".")[0] for site, precision in self.assignment.items() if precision != "fp16"}
+        return bool(levels & _LEVELS[module])
+
+    def precision(self, module: Module) -> str:
+        """What ``module`` computes in, as people say it."""
+        return str(self.pair.precision) if self.quantises(module) else self.variant
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        """What a bundle's manifest says of how its numbers came about."""
+        if self.calibration is None:
+            return {}
+        measured = {"sha256": self.calibration.digest, **self.calibration.value}
+        return {"calibration": measured, "assignment": dict(self.assignment)}
+
+
+_LEVELS: dict[Module, frozenset[str]] = {
+    "encoder": frozenset(),
+    "executor": frozenset({"L_level"}),
+    "planner": frozenset({"H_level"}),
+    "segment": frozenset({"L_level", "H_level"}),
+}
+
+
+def prepare(store: Store, recipe: Recipe, loaded: Artefact, pair: Pair, reaches: Callable[[Stage], bool]) -> Prepared:
+    """Export, and where ``pair`` is quantised calibrate and quantise, as far as the build ``reaches``.
+
+    Raises:
+        ExportError: a graph cannot be made.
+        CalibrationError: the magnitudes are of no use.
+        DatasetError: the puzzles to calibrate on are missing, or are judged on.
+    """
+    graphs = stages.export(store, loaded, TARGETS[pair.target].variants[pair.precision])
+    if pair.precision not in QUANTISED or recipe.dataset is None or not reaches("calibrate"):
+        return Prepared(pair, graphs)
+    calibration = quantising.calibrate(
+        store, loaded, recipe.dataset, recipe.calibration, recipe.quantise.modules, judged_on(recipe, pair)
+    )
+    if not reaches("quantise"):
+        return Prepared(pair, graphs)
+    assignment, search = _assignment(store, recipe, loaded, pair, graphs, calibration)
+    label = f"{pair.precision} {'+'.join(recipe.quantise.modules)}"
+    quantised = quantising.quantise(store, graphs, calibration, assignment, label)
+    return Prepared(pair, quantised, graphs, calibration, assignment, search)
+
+
+def judged_on(recipe: Recipe, pair: Pair) -> tuple[str, ...]:
+    """The splits that must stay unseen while ``pair`` is calibrated."""
+    searched = (recipe.quantise.search.split,) if pair.precision == "auto" else ()
+    return (recipe.gate.split, *searched)
+
+
+def _assignment(
+    store: Store, recipe: Recipe, loaded: Artefact, pair: Pair, graphs: Artefact, calibration: Artefact
+) -> tuple[dict[str, SitePrecision], Artefact | None]:
+    if pair.precision == "auto":
+        from hrm_trt.pipeline.searching import search
+
+        return search(store, recipe, loaded, pair, graphs, calibration)
+    config = HRMConfig.from_dict(loaded.value["architecture"])
+    return uniform(config, recipe.quantise.modules, pair.precision), None  # type: ignore[arg-type]

@@ -1,0 +1,151 @@
+"""From a checkpoint and its FP16 graphs to quantised ones: calibrate, quantise, and simulate what a CPU lacks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hrm_trt.pipeline.events import Progressed, Started
+from hrm_trt.pipeline.stages import NETWORK_CODE, open_network
+from hrm_trt.pipeline.store import Step
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from export.quantise.calibration import Calibration
+    from export.quantise.sites import Assignment, Quantisable
+    from hrm_trt.pipeline.recipe import CalibrationSettings
+    from hrm_trt.pipeline.store import Artefact, Store
+
+CALIBRATION = "calibration.json"
+_HERE = "hrm_trt.pipeline.quantising"
+_GRAPH_CODE = ("export", "hrm.config", _HERE)
+_GRAPH_LIBRARIES = ("onnx", "onnx-graphsurgeon", "numpy")
+
+
+def calibrate(
+    store: Store,
+    loaded: Artefact,
+    dataset: Path,
+    settings: CalibrationSettings,
+    modules: tuple[Quantisable, ...],
+    judged_on: tuple[str, ...],
+) -> Artefact:
+    """The magnitudes on real trajectories, in ``CALIBRATION``; value: how many puzzles of which split.
+
+    Args:
+        store: keeps the artefact.
+        loaded: the checkpoint.
+        dataset: where the puzzles are.
+        settings: how many, and how they are chosen.
+        modules: what will be quantised.
+        judged_on: splits whose puzzles must not be calibrated on.
+
+    Raises:
+        DatasetError: there are no such puzzles, or some of them are judged on.
+    """
+    from engines.calibration.puzzles import calibration_split
+    from hrm.data.record import digest_split
+
+    split = settings.split or calibration_split(dataset)
+    subject = f"{', '.join(modules)} on puzzles of {split}"
+
+    def progress(done: int, total: int) -> None:
+        store.emit(Progressed("calibrate", subject, done, total))
+
+    def work(home: Path) -> Any:
+        calibration = _measure(loaded, dataset, split, settings, modules, judged_on, progress)
+        (home / CALIBRATION).write_text(calibration.model_dump_json(indent=2))
+        return {"split": split, "puzzles": calibration.puzzles, "method": calibration.method}
+
+    step = Step(
+        "calibrate",
+        subject,
+        inputs={
+            "checkpoint": loaded.digest,
+            "dataset": digest_split(dataset, split),
+            "judged on": [digest_split(dataset, other) for other in judged_on],
+            "settings": settings.model_dump(mode="json") | {"split": split},
+            "modules": modules,
+        },
+        code=(*NETWORK_CODE, "hrm.data", "engines.calibration", "export.quantise", _HERE),
+        libraries=("torch", "nvidia-modelopt", "numpy"),
+    )
+    return store.make(step, work)
+
+
+def _measure(
+    loaded: Artefact,
+    dataset: Path,
+    split: str,
+    settings: CalibrationSettings,
+    modules: tuple[Quantisable, ...],
+    judged_on: tuple[str, ...],
+    progress: Callable[[int, int], None],
+) -> Calibration:
+    from engines.calibration.collect import calibrate as collect
+    from engines.calibration.puzzles import choose, refuse_overlap
+    from export.quantise.calibration import Calibration, check_calibration
+    from hrm.data.dataset import check_fits, read_split
+    from hrm.data.record import digest_split
+
+    network, puzzles = open_network(loaded), read_split(dataset, split)
+    check_fits(puzzles.info, network.config)
+    chosen = choose(settings.puzzles, len(puzzles), settings.seed)
+    inputs, identifiers = puzzles.inputs[chosen], puzzles.puzzle_identifiers[chosen]
+    for other in judged_on:
+        refuse_overlap(inputs, read_split(dataset, other).inputs, split, other)
+    measured = collect(network, inputs, identifiers, modules=modules, method=settings.method, progress=progress)
+    calibration = Calibration(
+        method=settings.method,
+        sites=measured.sites,
+        segments=measured.segments,
+        checkpoint=loaded.manifest.inputs["checkpoint"],
+        dataset=digest_split(dataset, split),
+        split=split,
+        puzzles=len(chosen),
+        seed=settings.seed,
+        versions=measured.versions,
+    )
+    check_calibration(calibration)
+    return calibration
+
+
+def quantise(store: Store, graphs: Artefact, calibration: Artefact, assignment: Assignment, label: str) -> Artefact:
+    """The graphs with low precision where ``assignment`` has it; value: linears and bytes of each module."""
+    subject = f"{label} graphs"
+
+    def progress(part: str) -> None:
+        store.emit(Started("quantise", f"{subject}: {part}"))
+
+    def work(home: Path) -> Any:
+        from export.quantise.calibration import read_calibration
+        from export.quantise.stage import write_quantised
+
+        measured = read_calibration(calibration.path / CALIBRATION)
+        return write_quantised(home, graphs.path, assignment, measured, progress=progress)
+
+    step = Step(
+        "quantise",
+        subject,
+        inputs={"graphs": graphs.digest, "calibration": calibration.digest, "assignment": dict(assignment)},
+        code=_GRAPH_CODE,
+        libraries=_GRAPH_LIBRARIES,
+    )
+    return store.make(step, work)
+
+
+def simulate(store: Store, graphs: Artefact, label: str) -> Artefact:
+    """What computes on a CPU what ``graphs`` compute in FP4 on a GPU; value: the rewrite, on record."""
+    subject = f"{label} graphs for a CPU"
+
+    def progress(part: str) -> None:
+        store.emit(Started("simulate", f"{subject}: {part}"))
+
+    def work(home: Path) -> Any:
+        from export.quantise.stage import write_twin
+
+        return write_twin(home, graphs.path, progress=progress)
+
+    step = Step("simulate", subject, inputs={"graphs": graphs.digest}, code=_GRAPH_CODE, libraries=_GRAPH_LIBRARIES)
+    return store.make(step, work)
