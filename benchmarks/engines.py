@@ -1,6 +1,6 @@
 """What TensorRT-RTX makes of the demo and of a random 27M-parameter HRM, on a machine without a GPU.
 
-    python benchmarks/engines.py [--output FILE.json] [--only demo|27m]
+    python -m benchmarks.engines [--output FILE.json] [--only demo|27m]
 
 For every precision and module: seconds, bytes of the plan, products by precision, fused attentions, the GPU memory that
 activations take at the largest shapes, and the builder's peak of main memory. Every number is from the engine's
@@ -18,10 +18,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pipeline import random_checkpoint
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.pipeline import random_checkpoint
 from engines.tensorrt.sidecar import Sidecar, read_sidecar
 from hrm.generation.sudoku.making import make
 from hrm.generation.sudoku.options import SudokuOptions

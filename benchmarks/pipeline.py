@@ -26,7 +26,8 @@ from hrm.config import PAPER
 from hrm_trt.pipeline import demo, machine
 from hrm_trt.pipeline.events import Event, Finished, Started
 from hrm_trt.pipeline.recipe import make_recipe
-from hrm_trt.pipeline.run import Stage, run
+from hrm_trt.pipeline.run import run
+from hrm_trt.pipeline.state import Stage
 from hrm_trt.pipeline.workdir import Workdir
 
 RESULTS = Path(__file__).parent / "results" / "pipeline.json"

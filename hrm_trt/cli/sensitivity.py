@@ -123,7 +123,7 @@ def _attempts(record: SearchRecord) -> Table:
 
 
 def _shares(attempt: Attempt) -> str:
-    return " + ".join(f"{share:.0%} {precision.upper()}" for precision, share in attempt.work.items()) or "–"
+    return " + ".join(f"{share:.1%} {precision.upper()}" for precision, share in attempt.work.items()) or "–"
 
 
 def _verdict(record: SearchRecord, attempt: Attempt) -> str:

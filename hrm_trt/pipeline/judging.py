@@ -139,12 +139,15 @@ def _check(trial: Trial, candidate: Candidate, model: Callable[[], Stepper]) -> 
     sizes = candidate.manifest.profile.batch
     batches = (sizes.min, sizes.opt, sizes.max)
 
+    precisions = sorted({candidate.manifest.precision, *candidate.manifest.origin.get("assignment", {}).values()})
+
     def work(_: Path) -> Any:
-        from validation.checks import check_batch_independence
+        from validation.checks import check_batch_independence, logit_tolerance
 
-        return [check_batch_independence(model(), trial.puzzles, batches).model_dump()]
+        tolerance = logit_tolerance(precisions)
+        return [check_batch_independence(model(), trial.puzzles, batches, tolerance=tolerance).model_dump()]
 
-    inputs = {**trial.inputs, "bundle": candidate.digest, "batches": batches}
+    inputs = {**trial.inputs, "bundle": candidate.digest, "batches": batches, "precisions": precisions}
     code = (_HERE, *RUN_CODE, "validation.checks")
     step = Step("check", candidate.manifest.name, inputs=inputs, code=code, libraries=(candidate.library,))
     return trial.store.make(step, work)

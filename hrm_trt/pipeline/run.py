@@ -6,6 +6,8 @@ import re
 from typing import TYPE_CHECKING
 
 from engines.targets import QUANTISED, TARGETS
+from engines.tensorrt.library import LIBRARIES
+from engines.tensorrt.options import check_options
 from hrm.checkpoint import locate
 from hrm.errors import CalibrationError, EngineError, ExportError, RecipeError
 from hrm_trt.pipeline import describe, stages
@@ -107,6 +109,9 @@ def _check(recipe: Recipe, until: Stage) -> None:
             why=str(first.refusal),
             hint=f"`hrm-trt doctor` lists what can; for {first.target}: {', '.join(TARGETS[first.target].variants)}",
         )
+    for pair in pairs:
+        if pair.runtime in LIBRARIES:
+            check_options(recipe.builder, pair.runtime)
     if recipe.dataset is not None or STAGES.index(until) < STAGES.index("calibrate"):
         return
     if until in ("validate", "publish"):

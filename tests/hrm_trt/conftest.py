@@ -34,7 +34,7 @@ BUNDLE = "sudoku-4x4-cpu-fp32"
 def on_sample(arguments: tuple[object, ...]) -> list[str]:
     """A command line that means the demo, made to mean the sample; any other as it is."""
     line = [str(argument) for argument in arguments]
-    given = {"--checkpoint", "--model"} & set(line) or any(word.endswith(".yaml") for word in line)
+    given = {"--checkpoint", "--model"} & set(line) or any(word.endswith((".yaml", ".kit")) for word in line)
     if not line or given or "--help" in line:
         return line
     if line[0] in ("solve", "evaluate"):

@@ -29,8 +29,14 @@ gate: {{limit: 24, policies: [fixed]}}
 """
 WITHOUT_TORCH = """
 import sys
-sys.modules["torch"] = None
-sys.modules["modelopt"] = None
+from importlib.abc import MetaPathFinder
+
+class Absent(MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name.partition(".")[0] in ("torch", "modelopt"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Absent())
 from hrm_trt.cli import edge
 sys.exit(edge.run(sys.argv[1:]))
 """

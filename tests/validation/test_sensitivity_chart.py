@@ -35,7 +35,7 @@ def test_every_measurement_is_a_point(record):
 def test_the_chosen_point_says_what_it_is_made_of(record):
     (axes,) = sensitivity_figure(record).axes
     assert record.chosen == {"a": "nvfp4", "b": "nvfp4", "c": "fp8"}
-    assert "60% NVFP4\n20% FP8" in {text.get_text() for text in axes.texts}
+    assert "60.0% NVFP4\n20.0% FP8" in {text.get_text() for text in axes.texts}
     assert axes.get_xlabel() == "share of the GEMM work in NVFP4"
 
 

@@ -93,7 +93,7 @@ def _name_uniform(axes: Axes, record: SearchRecord) -> None:
 def _chosen(axes: Axes, record: SearchRecord) -> None:
     point = _point(record, record.best)
     axes.scatter(*point, s=150, facecolor="none", edgecolor=_CHOSEN, linewidth=1.5, label="chosen", zorder=4)
-    shares = [f"{share:.0%} {precision.upper()}" for precision, share in record.best.work.items()]
+    shares = [f"{share:.1%} {precision.upper()}" for precision, share in record.best.work.items()]
     axes.annotate(
         "\n".join(shares) or "FP16 only",
         point,
