@@ -29,7 +29,9 @@ def load_engines(root: Path, manifest: BundleManifest, options: RuntimeOptions) 
         EngineError: the runtime refuses an engine.
         MissingError: this machine lacks the runtime, or the GPU that the engines are for.
     """
-    engines = {engine.module: _open(root / engine.file, manifest.runtime, options) for engine in manifest.engines}
+    engines = {
+        engine.module: _open(root / engine.file, engine.module, manifest, options) for engine in manifest.engines
+    }
     stored = manifest.puzzle_table
     table = None if stored is None else root / stored.file
     return _stepper(engines, root / manifest.carry.file, manifest.architecture, table)
@@ -48,12 +50,21 @@ def load_graphs(
     return _stepper(engines, root / CARRY, architecture, table if table.is_file() else None)
 
 
-def _open(path: Path, runtime: str, options: RuntimeOptions) -> Engine:
-    if runtime == "onnxruntime":
-        return OnnxRuntimeEngine(path, options)
-    from engines.tensorrt.runtime import TensorRTEngine
+def _open(path: Path, module: Module, manifest: BundleManifest, options: RuntimeOptions) -> Engine:
+    if path.suffix == ".plan":
+        from engines.tensorrt.runtime import TensorRTEngine
 
-    return TensorRTEngine(path)
+        return TensorRTEngine(path)
+    if path.suffix == ".onnx":
+        return OnnxRuntimeEngine(path, options)
+    return _compile(path, module, manifest)
+
+
+def _compile(weights: Path, module: Module, manifest: BundleManifest) -> Engine:
+    """An engine that is compiled anew in every process, from the network's weights."""
+    from engines.torch_tensorrt import open_compiled
+
+    return open_compiled(weights, module, manifest.profile)
 
 
 def _stepper(

@@ -16,16 +16,20 @@ from engines.tensorrt.gpu import present
 from engines.tensorrt.library import missing
 from export.contract import signature
 from export.modules import traceable
+from hrm.checkpoint import locate
+from hrm.checkpoint.loading import load
+from hrm.checkpoint.loading import network as checkpoint_network
 from hrm.errors import EngineError, MissingError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from torch.export import ExportedProgram
 
     from engines.bundle import Profile, Range
     from engines.protocol import Array
-    from export.contract import TensorSpec
+    from export.contract import Module, TensorSpec
     from hrm.network import HRM
 
 Compiled = Literal["executor", "planner"]
@@ -41,6 +45,24 @@ def refusal() -> str | None:
     if absent is None and present() is None:
         return f"{_RUNTIME} compiles on the GPU that it compiles for, and this machine has no NVIDIA GPU"
     return absent
+
+
+def open_compiled(weights: Path, module: Module, profile: Profile) -> TorchTensorRTEngine:
+    """``module`` of the network whose weights are in the safetensors file ``weights``, compiled.
+
+    Raises:
+        CheckpointError: the file is not hrm-trt's.
+        EngineError: the module is not one that is compiled, or cannot be.
+        MissingError: the package or the GPU is not here.
+    """
+    if module not in ("executor", "planner"):
+        raise EngineError(
+            f"{_RUNTIME} does not compile the {module}",
+            why="it compiles executor and planner; the encoder is one look-up, and a segment is calls of the two",
+            hint="use the topology planner-executor",
+        )
+    network = checkpoint_network(load(locate(weights)))
+    return TorchTensorRTEngine(network, module, profile)
 
 
 class TorchTensorRTEngine:

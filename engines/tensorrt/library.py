@@ -30,6 +30,8 @@ class Library:
     """The targets that it builds for on any machine, and no others; without them, those whose GPU is there."""
     unsupported: frozenset[str] = frozenset()
     """Options of the builder that it does not have."""
+    plans: bool = True
+    """Whether its engines are plans, which cuda-python runs; else PyTorch runs what it compiled."""
 
 
 LIBRARIES = {
@@ -44,7 +46,14 @@ LIBRARIES = {
             ahead_of_time=frozenset({"sm_75", "sm_80", "sm_86", "sm_89", "sm_120", "sm_121"}),
             unsupported=frozenset({"hardware_compatible", "version_compatible", "timing_cache"}),
         ),
-        Library("torch-tensorrt", "torch-tensorrt", ("torch_tensorrt",), "torch-tensorrt"),
+        Library(
+            "torch-tensorrt",
+            "torch-tensorrt",
+            ("torch_tensorrt",),
+            "torch-tensorrt",
+            unsupported=frozenset({"hardware_compatible", "version_compatible", "timing_cache", "workspace_mib"}),
+            plans=False,
+        ),
     )
 }
 
@@ -95,7 +104,7 @@ def needs(runtime: str, target: str) -> str | None:
 def lacks(runtime: str, target: str) -> str | None:
     """Why this machine cannot run engines of ``runtime`` for ``target``; None where it can."""
     absent = missing(runtime)
-    if absent is None and not has_bindings():
+    if absent is None and LIBRARIES[runtime].plans and not has_bindings():
         absent = f"cuda-bindings is not installed (`pip install 'hrm-trt[{LIBRARIES[runtime].extra}]'`)"
     return absent or _without(target, "engines run on the GPU that they were built for")
 

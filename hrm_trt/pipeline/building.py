@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from shutil import copyfile
 from typing import TYPE_CHECKING, Any, cast
 
-from hrm.files import sha256_file
+from hrm.errors import EngineError
+from hrm.files import sha256_file, write_json
+from hrm_trt.pipeline.stages import WEIGHTS
 from hrm_trt.pipeline.store import Step
 
 if TYPE_CHECKING:
@@ -29,6 +32,8 @@ class Order:
     pair: Pair
     profile: Profile
     options: BuilderOptions
+    loaded: Artefact | None
+    """The checkpoint, for what is compiled from weights; a kit has none."""
 
 
 def obstacle(pair: Pair) -> str | None:
@@ -59,12 +64,45 @@ def build(store: Store, graphs: Artefact, module: Module, order: Order, control:
     label = f"{module} {order.pair}"
     if order.pair.runtime == "onnxruntime":
         return store.make(_onnxruntime_step(label, graph), lambda home: _optimise(graphs.path / name, home / name))
+    if order.pair.runtime == "torch-tensorrt":
+        return _torch_tensorrt(store, graphs, module, order)
     fused = None if control is None else _fused(control)
 
     def work(home: Path) -> Any:
         return _plan(graphs.path / name, home / f"{module}.plan", order, fused)
 
     return store.make(_plan_step(label, graph, order, fused), work)
+
+
+def _torch_tensorrt(store: Store, graphs: Artefact, module: Module, order: Order) -> Artefact:
+    """What is compiled when it is opened: weights, and what PyTorch will run of them. The encoder is a look-up."""
+    if module == "encoder":
+        graph = graphs.manifest.files["encoder.onnx"].sha256
+        return store.make(
+            _onnxruntime_step(f"encoder {order.pair}", graph),
+            lambda home: _optimise(graphs.path / "encoder.onnx", home / "encoder.onnx"),
+        )
+    loaded = order.loaded
+    if loaded is None:
+        raise EngineError(
+            f"{order.pair.runtime} cannot build the {module} from a kit",
+            why="it compiles the network's weights, and a kit has graphs",
+            hint="pack with --runtime tensorrt, or build from the checkpoint on the GPU machine",
+        )
+    file = f"{module}.safetensors"
+
+    def work(home: Path) -> Any:
+        from engines.torch_tensorrt import open_compiled
+
+        copyfile(loaded.path / WEIGHTS, home / file)
+        compiled = open_compiled(home / file, module, order.profile)
+        write_json(home / f"{file}{SIDECAR}", {"format_version": 1, "fallbacks": compiled.fallbacks})
+        return {"fallbacks": len(compiled.fallbacks)}
+
+    inputs = {"checkpoint": loaded.digest, "module": module, "profile": order.profile.model_dump(mode="json")}
+    code = ("engines.torch_tensorrt", _HERE)
+    step = Step("build", f"{module} {order.pair}", inputs=inputs, code=code, libraries=("torch", "torch-tensorrt"))
+    return store.make(step, work)
 
 
 def engine_file(artefact: Artefact) -> str:

@@ -47,14 +47,14 @@ def give_up(build: Build, pair: Pair, status: Status, reason: str) -> None:
     """Say of every module of ``pair`` that it is not there, and why."""
     others = [row for row in build.result.engines if (row.target, row.precision) != (pair.target, pair.precision)]
     command = describe.kit_command(build, pair) if status == "needs-target" else None
-    rows = [describe.no_engine(pair, module, status, reason, command) for module in build.modules]
+    rows = [describe.no_engine(pair, module, status, reason, command) for module in build.modules(pair)]
     build.result.engines = others + rows
 
 
 def _engines(build: Build, prepared: Prepared) -> dict[Module, Artefact]:
-    order = building.Order(prepared.pair, _profile(build), build.recipe.builder)
+    order = building.Order(prepared.pair, _profile(build), build.recipe.builder, prepared.loaded)
     engines: dict[Module, Artefact] = {}
-    for module in build.modules:
+    for module in build.modules(prepared.pair):
         control = None
         if prepared.control is not None and prepared.quantises(module):
             control = building.build(build.store, prepared.control, module, order)
@@ -83,7 +83,7 @@ def _parts(build: Build, prepared: Prepared, engines: Mapping[Module, Artefact])
 def _bundles(build: Build, prepared: Prepared, parts: Parts) -> None:
     """Bundle and judge the engines of one pair; where there are none, judge its graphs."""
     passed: list[Path] = []
-    for topology in build.recipe.topologies:
+    for topology in build.recipe.topologies_of(prepared.pair):
         if not parts.engines:
             _judge(build, prepared, parts.manifest(_name(build, prepared, topology), topology), None)
             continue

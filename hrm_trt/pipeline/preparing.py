@@ -9,6 +9,7 @@ from engines.targets import QUANTISED, TARGETS
 from export.quantise.sites import uniform
 from hrm.config import HRMConfig
 from hrm_trt.pipeline import quantising, stages
+from hrm_trt.pipeline.searching import search, searched
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +27,8 @@ class Prepared:
 
     pair: Pair
     graphs: Artefact
+    loaded: Artefact | None = None
+    """The checkpoint; a kit has none."""
     control: Artefact | None = None
     """The FP16 graphs that quantised ones come from."""
     calibration: Artefact | None = None
@@ -75,16 +78,18 @@ def prepare(store: Store, recipe: Recipe, loaded: Artefact, pair: Pair, reaches:
     """
     graphs = stages.export(store, loaded, TARGETS[pair.target].variants[pair.precision])
     if pair.precision not in QUANTISED or recipe.dataset is None or not reaches("calibrate"):
-        return Prepared(pair, graphs)
+        return Prepared(pair, graphs, loaded)
+    if pair.precision == "auto":
+        searched(recipe)
     calibration = quantising.calibrate(
         store, loaded, recipe.dataset, recipe.calibration, recipe.quantise.modules, judged_on(recipe, pair)
     )
     if not reaches("quantise"):
-        return Prepared(pair, graphs)
-    assignment, search = _assignment(store, recipe, loaded, pair, graphs, calibration)
+        return Prepared(pair, graphs, loaded)
+    assignment, found = _assignment(store, recipe, loaded, pair, graphs, calibration)
     label = f"{pair.precision} {'+'.join(recipe.quantise.modules)}"
     quantised = quantising.quantise(store, graphs, calibration, assignment, label)
-    return Prepared(pair, quantised, graphs, calibration, assignment, search)
+    return Prepared(pair, quantised, loaded, graphs, calibration, assignment, found)
 
 
 def judged_on(recipe: Recipe, pair: Pair) -> tuple[str, ...]:
@@ -97,8 +102,6 @@ def _assignment(
     store: Store, recipe: Recipe, loaded: Artefact, pair: Pair, graphs: Artefact, calibration: Artefact
 ) -> tuple[dict[str, SitePrecision], Artefact | None]:
     if pair.precision == "auto":
-        from hrm_trt.pipeline.searching import search
-
         return search(store, recipe, loaded, pair, graphs, calibration)
     config = HRMConfig.from_dict(loaded.value["architecture"])
     return uniform(config, recipe.quantise.modules, pair.precision), None  # type: ignore[arg-type]

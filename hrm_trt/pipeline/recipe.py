@@ -121,6 +121,11 @@ class Recipe(Document):
         """Puzzles per engine call while gating: what the engines are built for first of all."""
         return self.profile.batch.opt
 
+    def topologies_of(self, pair: Pair) -> tuple[Topology, ...]:
+        """Those of the topologies asked for that the runtime of ``pair`` has."""
+        compiled = pair.runtime == "torch-tensorrt"  # it compiles single calls, not graphs composed of them
+        return tuple(each for each in self.topologies if each == "planner-executor" or not compiled)
+
     def pairs(self) -> tuple[Pair, ...]:
         """Every target and precision that is asked for, each once."""
         asked = (

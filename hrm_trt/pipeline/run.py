@@ -110,8 +110,7 @@ def _check(recipe: Recipe, until: Stage) -> None:
             hint=f"`hrm-trt doctor` lists what can; for {first.target}: {', '.join(TARGETS[first.target].variants)}",
         )
     for pair in pairs:
-        if pair.runtime in LIBRARIES:
-            check_options(recipe.builder, pair.runtime)
+        _check_pair(recipe, pair)
     if recipe.dataset is not None or STAGES.index(until) < STAGES.index("calibrate"):
         return
     if until in ("validate", "publish"):
@@ -126,6 +125,17 @@ def _check(recipe: Recipe, until: Stage) -> None:
             f"there are no puzzles to calibrate {quantised.precision} on",
             why="scales come from real trajectories, and neither the recipe nor the command line names a data set",
             hint="pass --dataset DIR; `hrm-trt data` makes one",
+        )
+
+
+def _check_pair(recipe: Recipe, pair: Pair) -> None:
+    if pair.runtime in LIBRARIES:
+        check_options(recipe.builder, pair.runtime)
+    if not recipe.topologies_of(pair):
+        raise RecipeError(
+            f"{pair.runtime} has no engine for a whole segment",
+            why="it compiles the executor and the planner, and calls each as often as a segment does",
+            hint="add planner-executor to `topologies`",
         )
 
 
@@ -171,7 +181,7 @@ def _leave_to_the_target(build: Build, pair: Pair, reason: str) -> None:
     served = pair._replace(runtime="tensorrt")
     command = describe.kit_command(build, served)
     build.result.engines.extend(
-        describe.no_engine(served, module, "needs-target", reason, command) for module in build.modules
+        describe.no_engine(served, module, "needs-target", reason, command) for module in build.modules(served)
     )
 
 

@@ -56,7 +56,7 @@ class Build:
         """Whether the build goes as far as ``stage``."""
         return STAGES.index(stage) <= STAGES.index(self.until)
 
-    @property
-    def modules(self) -> tuple[Module, ...]:
-        """The modules that the recipe's topologies need, each once."""
-        return tuple(dict.fromkeys(module for topology in self.recipe.topologies for module in MODULES[topology]))
+    def modules(self, pair: Pair) -> tuple[Module, ...]:
+        """The modules that the topologies of ``pair`` need, each once."""
+        topologies = self.recipe.topologies_of(pair)
+        return tuple(dict.fromkeys(module for topology in topologies for module in MODULES[topology]))
