@@ -6,7 +6,7 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet $(PIP_ARGS)
 SERVER := .venv/triton-server
 
-.PHONY: demo test check format clean
+.PHONY: demo test test-gpu check format clean
 .DEFAULT_GOAL := demo
 
 demo: .venv/ready-cpu
@@ -14,6 +14,9 @@ demo: .venv/ready-cpu
 
 test: .venv/ready-dev $(SERVER)/ready
 	@$(BIN)/python -m pytest
+
+test-gpu: .venv/ready-dev
+	@$(BIN)/python -m pytest tests/gpu
 
 check: .venv/ready-dev
 	@$(BIN)/ruff check

@@ -16,11 +16,15 @@ from hrm_trt.cli.interrupts import interrupts
 _EXTRAS = {
     "adam_atan2_pytorch": "train",
     "huggingface_hub": "hub",
+    "modelopt": "quantise",
     "onnx": "cpu",
     "onnxruntime": "cpu",
     "onnxscript": "cpu",
     "tensorboard": "train",
+    "tensorrt": "tensorrt",
+    "tensorrt_rtx_bindings": "rtx",
     "torch": "cpu",
+    "torch_tensorrt": "torch-tensorrt",
     "tritonclient": "triton",
     "wandb": "wandb",
 }

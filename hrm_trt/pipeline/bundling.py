@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from engines.bundle import MANIFEST, MODULES, BundleManifest, EngineFile, StoredFile
 from export.contract import CARRY, PUZZLE_TABLE
 from hrm.files import write_bytes
 from hrm_trt.pipeline.building import SIDECAR, engine_file
+from hrm_trt.pipeline.preparing import Prepared
 from hrm_trt.pipeline.store import Step
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from engines.bundle import GateRecord, Profile, Topology
     from export.contract import Module
     from hrm.data.vocabulary import Vocabulary
-    from hrm_trt.pipeline.preparing import Prepared
     from hrm_trt.pipeline.store import Artefact, FileRecord, Store
 
 
@@ -33,9 +33,17 @@ class Parts:
     architecture: dict[str, Any]
     engines: Mapping[Module, Artefact]
     """None where this machine cannot build them."""
+    controls: Mapping[Module, Artefact]
+    """The engines of what is quantised as they are without it."""
     origin: Mapping[str, Any]
     vocabulary: Vocabulary | None
     """The symbols of a user's own task."""
+
+    def control(self) -> Parts:
+        """The same without quantisation."""
+        graphs = self.prepared.control or self.prepared.graphs
+        plain = Prepared(self.prepared.pair._replace(precision="fp16"), graphs)
+        return replace(self, prepared=plain, engines={**self.engines, **self.controls}, controls={})
 
     def manifest(self, name: str, topology: Topology, gates: tuple[GateRecord, ...] = ()) -> BundleManifest:
         """The manifest of the bundle called ``name``; without ``gates`` it has not been judged yet."""

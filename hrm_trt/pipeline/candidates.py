@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from engines.bundle import MODULES
@@ -23,11 +24,31 @@ if TYPE_CHECKING:
     from hrm_trt.pipeline.trial import Trial
 
 
-def candidate(trial: Trial, prepared: Prepared, manifest: BundleManifest, bundle: Path | None) -> Candidate:
-    """Who answers for the bundle in ``bundle``; where there is none yet, its graphs do."""
-    if bundle is not None and _runs_here(prepared.pair):
-        return _engines(trial, manifest, bundle)
-    return _graphs(trial, prepared.graphs, manifest, prepared, (_control(trial, prepared, manifest),))
+@dataclass(frozen=True)
+class Built:
+    """A bundle on disk."""
+
+    manifest: BundleManifest
+    path: Path
+
+
+def candidate(
+    trial: Trial, prepared: Prepared, manifest: BundleManifest, bundle: Path | None, control: Built | None
+) -> Candidate:
+    """Who answers for a bundle.
+
+    Args:
+        trial: the puzzles.
+        prepared: the graphs that the bundle is made from.
+        manifest: the bundle's.
+        bundle: where it is; its graphs answer for one that could not be built here.
+        control: the same bundle without quantisation, where it is quantised and built.
+    """
+    if bundle is None or not _runs_here(prepared.pair):
+        unquantised = _unquantised_graphs(trial, prepared, manifest)
+        return _graphs(trial, prepared.graphs, manifest, prepared, _control(trial, unquantised))
+    unquantised = None if control is None else _engines(trial, control.manifest, control.path, ())
+    return _engines(trial, manifest, bundle, _control(trial, unquantised))
 
 
 def _runs_here(pair: Pair) -> bool:
@@ -38,13 +59,13 @@ def _runs_here(pair: Pair) -> bool:
     return lacks(pair.runtime, pair.target) is None
 
 
-def _engines(trial: Trial, manifest: BundleManifest, bundle: Path) -> Candidate:
+def _engines(trial: Trial, manifest: BundleManifest, bundle: Path, checks: tuple[Check, ...]) -> Candidate:
     def stepper() -> Stepper:
         from engines.loading import load_engines
 
         return load_engines(bundle, manifest, trial.execution)
 
-    return Candidate(manifest, manifest.digest, stepper, _package(manifest.runtime))
+    return Candidate(manifest, manifest.digest, stepper, _package(manifest.runtime), checks=checks)
 
 
 def _package(runtime: str) -> str:
@@ -56,7 +77,7 @@ def _package(runtime: str) -> str:
 
 
 def _graphs(
-    trial: Trial, graphs: Artefact, manifest: BundleManifest, prepared: Prepared, checks: tuple[Check | None, ...]
+    trial: Trial, graphs: Artefact, manifest: BundleManifest, prepared: Prepared, checks: tuple[Check, ...]
 ) -> Candidate:
     """ONNX Runtime on a CPU, with the values that the engines compute with; FP4 is simulated."""
     has_fp4 = graphs is prepared.graphs and "nvfp4" in prepared.assignment.values()
@@ -76,7 +97,7 @@ def _graphs(
         stepper,
         "onnxruntime",
         emulated=digests,
-        checks=tuple(check for check in checks if check is not None),
+        checks=checks,
     )
 
 
@@ -85,11 +106,17 @@ def _states(files: Mapping[str, FileRecord]) -> list[str]:
     return [files[name].sha256 for name in (CARRY, PUZZLE_TABLE) if name in files]
 
 
-def _control(trial: Trial, prepared: Prepared, manifest: BundleManifest) -> Check | None:
-    """The graphs before quantisation must keep the accuracy, or quantisation is blamed for another's fault."""
+def _unquantised_graphs(trial: Trial, prepared: Prepared, manifest: BundleManifest) -> Candidate | None:
     if prepared.control is None:
         return None
-    control = manifest.model_copy(update={"name": f"{manifest.name} without quantisation", "engines": ()})
-    judged, *_ = judge_bundle(trial, _graphs(trial, prepared.control, control, prepared, ()), ("fixed",))
+    control = manifest.model_copy(update={"name": f"{manifest.name} without quantisation", "precision": "fp16"})
+    return _graphs(trial, prepared.control, control, prepared, ())
+
+
+def _control(trial: Trial, unquantised: Candidate | None) -> tuple[Check, ...]:
+    """Without quantisation the accuracy must be kept, or quantisation is blamed for another's fault."""
+    if unquantised is None:
+        return ()
+    judged, *_ = judge_bundle(trial, unquantised, ("fixed",))
     lost = f"{judged.verdict.flips_lost} lost and {judged.verdict.flips_won} won without quantisation"
-    return Check(name="unquantised control", ok=judged.verdict.verdict != "fail", reason=lost)
+    return (Check(name="unquantised control", ok=judged.verdict.verdict != "fail", reason=lost),)

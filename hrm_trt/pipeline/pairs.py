@@ -8,7 +8,7 @@ from engines.bundle import MANIFEST, Profile, Range, read_manifest
 from hrm.data.vocabulary import read_vocabulary
 from hrm_trt.pipeline import building, describe, judging
 from hrm_trt.pipeline.bundling import Parts, assemble, bundle_name
-from hrm_trt.pipeline.candidates import candidate
+from hrm_trt.pipeline.candidates import Built, candidate
 from hrm_trt.pipeline.events import Noted
 from hrm_trt.pipeline.state import Passed
 
@@ -37,10 +37,11 @@ def finish(build: Build, prepared: Prepared) -> None:
         build.result.graphs.extend(describe.graphs(prepared))
         return
     reason = building.obstacle(prepared.pair)
-    engines = _engines(build, prepared) if reason is None else {}
     if reason is not None:
         give_up(build, prepared.pair, "needs-target", reason)
-    _bundles(build, prepared, _parts(build, prepared, engines))
+    controls = _controls(build, prepared) if reason is None else {}
+    engines = _engines(build, prepared, controls) if reason is None else {}
+    _bundles(build, _parts(build, prepared, engines, controls))
 
 
 def give_up(build: Build, pair: Pair, status: Status, reason: str) -> None:
@@ -51,16 +52,26 @@ def give_up(build: Build, pair: Pair, status: Status, reason: str) -> None:
     build.result.engines = others + rows
 
 
-def _engines(build: Build, prepared: Prepared) -> dict[Module, Artefact]:
-    order = building.Order(prepared.pair, _profile(build), build.recipe.builder, prepared.loaded)
+def _controls(build: Build, prepared: Prepared) -> dict[Module, Artefact]:
+    """The engines of what is quantised as they are without it: for their attention fusions, and their accuracy."""
+    if prepared.control is None:
+        return {}
+    modules = filter(prepared.quantises, build.modules(prepared.pair))
+    order = _order(build, prepared)
+    return {module: building.build(build.store, prepared.control, module, order) for module in modules}
+
+
+def _engines(build: Build, prepared: Prepared, controls: Mapping[Module, Artefact]) -> dict[Module, Artefact]:
+    order = _order(build, prepared)
     engines: dict[Module, Artefact] = {}
     for module in build.modules(prepared.pair):
-        control = None
-        if prepared.control is not None and prepared.quantises(module):
-            control = building.build(build.store, prepared.control, module, order)
-        engines[module] = building.build(build.store, prepared.graphs, module, order, control)
+        engines[module] = building.build(build.store, prepared.graphs, module, order, controls.get(module))
         build.result.engines.append(describe.engine(engines[module], prepared.pair, module))
     return engines
+
+
+def _order(build: Build, prepared: Prepared) -> building.Order:
+    return building.Order(prepared.pair, _profile(build), build.recipe.builder, prepared.loaded)
 
 
 def _profile(build: Build) -> Profile:
@@ -68,50 +79,54 @@ def _profile(build: Build) -> Profile:
     return Profile(batch=build.recipe.profile.batch, sequence=Range(min=length, opt=length, max=length))
 
 
-def _parts(build: Build, prepared: Prepared, engines: Mapping[Module, Artefact]) -> Parts:
+def _parts(
+    build: Build, prepared: Prepared, engines: Mapping[Module, Artefact], controls: Mapping[Module, Artefact]
+) -> Parts:
     dataset = build.recipe.dataset
     return Parts(
         prepared=prepared,
         profile=_profile(build),
         architecture=build.architecture,
         engines=engines,
+        controls=controls,
         origin=build.origin,
         vocabulary=None if dataset is None else read_vocabulary(dataset, build.architecture["vocab_size"]),
     )
 
 
-def _bundles(build: Build, prepared: Prepared, parts: Parts) -> None:
+def _bundles(build: Build, parts: Parts) -> None:
     """Bundle and judge the engines of one pair; where there are none, judge its graphs."""
     passed: list[Path] = []
-    for topology in build.recipe.topologies_of(prepared.pair):
+    pair = parts.prepared.pair
+    for topology in build.recipe.topologies_of(pair):
+        name = bundle_name(build.name, pair.target, pair.precision, topology)
         if not parts.engines:
-            _judge(build, prepared, parts.manifest(_name(build, prepared, topology), topology), None)
+            _judge(build, parts, parts.manifest(name, topology), None)
             continue
-        bundle, manifest = _bundle(build, prepared, parts, topology)
-        if "fixed" in manifest.passed():
-            passed.append(bundle)
+        bundle = _bundle(build, parts, name, topology)
+        if "fixed" in bundle.manifest.passed():
+            passed.append(bundle.path)
     if passed:
-        build.passed.append(Passed(prepared.pair, tuple(passed)))
+        build.passed.append(Passed(pair, tuple(passed)))
 
 
-def _name(build: Build, prepared: Prepared, topology: Topology) -> str:
-    return bundle_name(build.name, prepared.pair.target, prepared.pair.precision, topology)
-
-
-def _bundle(build: Build, prepared: Prepared, parts: Parts, topology: Topology) -> tuple[Path, BundleManifest]:
-    name = _name(build, prepared, topology)
+def _bundle(build: Build, parts: Parts, name: str, topology: Topology) -> Built:
     manifest, bundle = assemble(build.store, parts, name, topology)
     if build.trial is not None:
-        records = _judge(build, prepared, manifest, bundle.path)
+        records = _judge(build, parts, manifest, bundle.path)
         manifest, bundle = assemble(build.store, parts, name, topology, records)
     build.result.bundles[name] = _name_bundle(build, manifest, bundle.path)
-    return bundle.path, manifest
+    return Built(manifest, bundle.path)
 
 
-def _judge(build: Build, prepared: Prepared, manifest: BundleManifest, bundle: Path | None) -> tuple[GateRecord, ...]:
+def _judge(build: Build, parts: Parts, manifest: BundleManifest, bundle: Path | None) -> tuple[GateRecord, ...]:
     if build.trial is None:
         return ()
-    answering = candidate(build.trial, prepared, manifest, bundle)
+    control = None
+    if parts.controls:
+        plain, assembled = assemble(build.store, parts.control(), f"{manifest.name}-control", manifest.topology)
+        control = Built(plain, assembled.path)
+    answering = candidate(build.trial, parts.prepared, manifest, bundle, control)
     judged = judging.judge_bundle(build.trial, answering, build.recipe.gate.policies)
     build.judged.extend(judged)
     records = tuple(one.record for one in judged)

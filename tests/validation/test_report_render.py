@@ -7,11 +7,13 @@ import pytest
 from markupsafe import escape
 
 from engines.act import Policy
+from export.quantise.calibration import Calibration, SiteAmax
 from validation.flips import replay_command
 from validation.gate import judge
 from validation.report.content import DRAWN, policy_result
 from validation.report.render import render_report, write_report
 from validation.report.view import axis, duration, series, size, summary
+from validation.sensitivity import Attempt, SearchRecord
 from validation.verdict import GateOptions
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
@@ -164,3 +166,45 @@ def test_sizes_are_for_people(count, shown):
 @pytest.mark.parametrize(("seconds", "shown"), [(0.04, "0.0 s"), (12.34, "12.3 s"), (600, "10.0 min")])
 def test_times_are_for_people(seconds, shown):
     assert duration(seconds) == shown
+
+
+def test_calibration_and_search_are_shown_where_there_are_some(report):
+    amax = SiteAmax(input=1.0, weight=1.0)
+    site = "L_level.layers.0.mlp.down_proj"
+    calibration = Calibration(
+        method="max",
+        sites={site: amax},
+        segments={site: (1.0, 1.5)},
+        checkpoint="0",
+        dataset="0",
+        split="calibration",
+        puzzles=256,
+        seed=0,
+        versions={},
+    )
+    attempt = Attempt(
+        assignment={site: "nvfp4"},
+        work={"nvfp4": 0.5},
+        exact=0.9,
+        lost=2,
+        won=1,
+        loss=0.01,
+        drift=0.1,
+        finite=True,
+        accepted=True,
+        why="everything in NVFP4",
+    )
+    search = SearchRecord(
+        formats=("nvfp4", "fp8"),
+        baseline_exact=0.91,
+        n=100,
+        tolerance=0.02,
+        rule="",
+        alone=(),
+        attempts=(attempt,),
+        chosen={site: "nvfp4"},
+    )
+    text = render_report(replace(report, calibration=calibration, search=search))
+    for words in ("256 of the calibration split", "1 of 1", "How auto chose", "50.0% NVFP4", "2 / 1"):
+        assert words in text
+    assert text.count('class="chart"') > render_report(report).count('class="chart"')

@@ -52,5 +52,7 @@ def render_report(report: Report) -> str:
         training_charts=view.training_charts(report.training) if report.training else (),
         calibration_charts=view.calibration_charts(report.calibration) if report.calibration else (),
         calibration_facts=view.calibration_facts(report.calibration) if report.calibration else (),
+        search_picture=view.search_picture(report.search) if report.search else "",
+        search_facts=view.search_facts(report.search) if report.search else (),
         arc=ARC,
     )

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from validation.flips import Flip
     from validation.report.content import Facts, PolicyResult, Report, Training
     from validation.report.drawing import Drawing
+    from validation.sensitivity import SearchRecord
     from validation.verdict import Verdict
 
 _BETTER, _WORSE = 2.5, 4.0
@@ -124,6 +125,25 @@ def calibration_facts(calibration: Calibration) -> Facts:
 def clipped(calibration: Calibration) -> int:
     """Linears that meet larger inputs in a later segment than in the first."""
     return sum(max(values) > values[0] for values in calibration.segments.values())
+
+
+def search_picture(record: SearchRecord) -> str:
+    """What the precision `auto` tried, as SVG."""
+    from hrm.data.drawing import to_svg
+    from validation.report.sensitivity_chart import sensitivity_figure
+
+    return to_svg(sensitivity_figure(record))
+
+
+def search_facts(record: SearchRecord) -> Facts:
+    """What the precision `auto` came to."""
+    shares = (f"{share:.1%} {precision.upper()}" for precision, share in record.best.work.items() if share)
+    return (
+        ("Chosen", ", ".join(shares) or "FP16 throughout"),
+        ("Puzzles", f"{record.n:,} of the search split"),
+        ("Lost / won on them", f"{record.best.lost} / {record.best.won}"),
+        ("Assignments tried", f"{len(record.attempts) - 1} and {len(record.alone)} of single linears"),
+    )
 
 
 def drawings(task: Task, flip: Flip) -> tuple[tuple[str, Drawing], ...]:
