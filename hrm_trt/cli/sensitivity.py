@@ -44,6 +44,7 @@ class SensitivityOptions:
 
 def sensitivity_command(options: SensitivityOptions, *, workdir: Path | None, json: bool) -> None:
     """Search, and show what was found."""
+    from hrm_trt.pipeline.searching import too_few
     from hrm_trt.pipeline.sensitivity import explore
 
     place = Workdir(workdir)
@@ -59,6 +60,9 @@ def sensitivity_command(options: SensitivityOptions, *, workdir: Path | None, js
     results.print(_attempts(found.record))
     results.print(_chosen(found.record))
     results.print(f"  search   {found.record.n:,} puzzles; accepted: {found.record.rule}", highlight=False)
+    warning = too_few(found.record)
+    if warning is not None:
+        results.print(f"  [yellow]{escape(warning)}[/]", highlight=False)
     results.print(f"  picture  {escape(str(picture.resolve()))}")
 
 

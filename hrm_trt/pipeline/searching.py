@@ -11,10 +11,12 @@ from hrm.config import HRMConfig
 from hrm.data.layout import IGNORE, split_names
 from hrm.errors import DatasetError
 from hrm.files import write_bytes
+from hrm_trt.pipeline.events import Noted
 from hrm_trt.pipeline.measuring import BATCH, CODE, LIBRARIES, Material, Measuring
 from hrm_trt.pipeline.store import Step
 from validation.search import search as find
 from validation.sensitivity import SearchRecord, work
+from validation.verdict import points
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -85,7 +87,25 @@ def search(
     """
     job = _Job(store, recipe, searched(recipe), loaded.value["architecture"], formats(pair.target), graphs, calibration)
     artefact = store.make(job.step(), job.work)
-    return SearchRecord.model_validate(artefact.value).chosen, artefact
+    record = SearchRecord.model_validate(artefact.value)
+    warning = too_few(record)
+    if warning is not None:
+        store.emit(Noted(warning))
+    return record.chosen, artefact
+
+
+def too_few(record: SearchRecord) -> str | None:
+    """Why the puzzles that were searched on may have hidden a loss that the gate will see; None where they suffice."""
+    from validation.statistics import puzzles_needed
+
+    best = record.best
+    needed = puzzles_needed((best.lost + best.won) / record.n, record.tolerance)
+    if record.n >= needed:
+        return None
+    return (
+        f"{record.n:,} puzzles to search on cannot tell a loss of {points(record.tolerance)} from chance; "
+        f"about {needed:,} can (`hrm-trt data` makes a larger search split)"
+    )
 
 
 @dataclass(frozen=True)

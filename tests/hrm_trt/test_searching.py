@@ -148,6 +148,9 @@ def test_the_command_shows_tables_and_puts_the_picture_where_it_is_told(searched
     found, _ = searched
     outcome = cli(*options(dataset, workdir), "--output", tmp_path / "picture.png")
     assert outcome.code == 0, outcome.err
+    assert f"{PUZZLES} puzzles to search on cannot tell a loss of 1.00 points from chance" in " ".join(
+        outcome.out.split()
+    )
     for words in ("alone in NVFP4", "Tried, in this order", "attention in", "MLP out", "chosen", "picture.png"):
         assert words in outcome.out
     assert outcome.out.count("the baseline") == 1
