@@ -13,121 +13,45 @@ from __future__ import annotations
 import argparse
 import copy
 import time
-from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812
-from fp8_check import Answers, answer, compare
-from low_precision import measure_amax, replaced
+from fp8_check import compare
 from results import DEVICE, Results, show
 
-from benchmarks.nvfp4_methods import (
-    SHRINKS,
-    STRETCHES,
-    Method,
-    clipped,
-    compensated,
-    evened,
-    inputs_of,
-    mean_error,
-    scaled,
-    weight_of,
-)
+from benchmarks.nvfp4_bench import CHECKPOINT, ON_GPU, Bench, cut, drift, prepare, solve
+from benchmarks.nvfp4_methods import SHRINKS, STRETCHES, Method, clipped, evened, scaled, weight_of
+from benchmarks.nvfp4_rotate import random_rotation, rotate
 from engines.calibration.blocks import round_blocks
+from engines.calibration.gptq import compensated
 from engines.calibration.puzzles import refuse_overlap
 from engines.calibration.qat import FineTuning
-from engines.calibration.rotate import random_rotation, rotate
-from export.quantise.sites import sites
-from hrm.checkpoint import locate, native
-from hrm.checkpoint.loading import load, network
-from hrm.data.dataset import PuzzleSet, read_split
-from hrm.network import HRM
+from hrm.checkpoint import native
+from hrm.data.dataset import read_split
 from hrm.training.backend import Backend
 from hrm.training.batches import BatchStream
 from hrm.training.recipe import make_recipe, read_recipe
-from validation.statistics import tango_interval
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from torch import Tensor
 
+    from hrm.network import HRM
+
     Rewrite = Callable[[str, Tensor, Tensor, Method], Tensor]
 
-CHECKPOINT, RECIPE = Path("checkpoints/sudoku-6x6"), Path("recipes/sudoku-6x6.yaml")
-WIDTH = torch.float16 if DEVICE.type == "cuda" else torch.float32
-"""What everything that is not rounded computes in."""
-BATCH = 5000 if DEVICE.type == "cuda" else 250
+RECIPE = Path("recipes/sudoku-6x6.yaml")
+PLAIN = "plain"
+"""The scales of the largest magnitudes."""
 BACKEND = "hrm-trt-benchmark"
-ROTATIONS = 8
+ROTATIONS = 8 if ON_GPU else 2
 ALGORITHMS = ({"method": "awq_lite"}, {"method": "svdquant", "lowrank": 16})
 """Of ModelOpt's; those that TensorRT could run only with more operators than our graphs have."""
-TUNINGS = ((300, 3e-5), (300, 1e-4), (300, 3e-4), (600, 1e-4), (600, 3e-4))
+TUNINGS = ((300, 3e-5), (300, 1e-4), (300, 3e-4), (600, 1e-4), (600, 3e-4)) if ON_GPU else ((300, 2e-4),)
 """Steps and learning rates of the fine-tuning."""
-
-
-@dataclass
-class Bench:
-    """The demo, its puzzles, and what float32 makes of them."""
-
-    float32: HRM
-    test: PuzzleSet
-    calibration: PuzzleSet
-    search: PuzzleSet
-    sites: tuple[str, ...]
-    rehearse: bool
-    base: Answers = field(init=False)
-    drifted: Answers = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.base, self.drifted = solve(self.float32, self.test), solve(self.float32, self.calibration)
-        self.inputs = self.inputs_of(self.float32)
-
-    def inputs_of(self, model: HRM) -> dict[str, Tensor]:
-        """Rows that the executor's linears are given on calibration puzzles."""
-        few = cut(self.calibration, slice(0, 256 if DEVICE.type == "cuda" else 32))
-        return inputs_of(model, self.sites, lambda: solve(model, few), every=8)
-
-    def method(self, model: HRM) -> Method:
-        """``model`` with the scales of its largest magnitudes."""
-        return Method(model, measure_amax(model, self.sites, lambda: solve(model, self.calibration)))
-
-    def rounded(self, method: Method) -> HRM:
-        """The network that rounds."""
-        narrow = HRM(method.network.config, WIDTH).to(DEVICE).eval()
-        narrow.load_state_dict({name: tensor.to(WIDTH) for name, tensor in method.network.state_dict().items()})
-        return replaced(
-            narrow, {site: method.linear(weight_of(narrow, site), method.amax[site]) for site in self.sites}
-        )
-
-    def judge(self, method: Method) -> dict[str, Any]:
-        """The test puzzles, how far its answers drift on the calibration split, and its products' mean error there."""
-        meant = method.meant or method.network
-        inputs = self.inputs if meant is self.float32 else self.inputs_of(meant)
-        return {**self.row(self.rounded(method)), "product_error": mean_error(method, inputs)}
-
-    def row(self, model: HRM) -> dict[str, Any]:
-        """The test puzzles against float32, and the drift."""
-        found = compare(solve(model, self.test), self.base)
-        lost, won, count = found["lost"], found["won"], found["count"]
-        return {
-            **{name: found[name] for name in ("exact_accuracy", "count", "lost", "won")},
-            "loss_points": 100 * (lost - won) / count,
-            "upper_bound_points": 100 * tango_interval(lost, won, count).upper,
-            "drift": drift(solve(model, self.calibration), self.drifted),
-        }
-
-    def fit(self, model: HRM) -> dict[str, float]:
-        """How well puzzles of the search and calibration splits are solved: what chooses."""
-        answers = [(solve(model, puzzles), puzzles) for puzzles in (self.search, self.calibration)]
-        return {
-            "loss": float(np.mean([last_loss(found, puzzles) for found, puzzles in answers])),
-            "solved": float(np.mean([found.solved.float().mean().item() for found, _ in answers])),
-        }
 
 
 def main() -> None:
@@ -135,14 +59,13 @@ def main() -> None:
     torch.set_grad_enabled(False)
     torch.set_float32_matmul_precision("highest")  # no TF32
     results = Results(arguments.output / "nvfp4.json", "nvfp4", arguments.rehearse, arguments.minutes)
-    bench = prepare(arguments)
-    plain = bench.method(bench.float32)
-    results.measure("float32", lambda: bench.row(bench.float32))
-    results.measure("plain", lambda: bench.judge(plain))
-    post_training(results, bench, plain)
-    for algorithm in ALGORITHMS:
-        results.measure(f"ModelOpt {algorithm['method']}", partial(by_modelopt, bench, algorithm))
-    fine_tuning(results, bench, arguments)
+    bench = prepare(rehearse=arguments.rehearse)
+    if arguments.only != "tuning":
+        post_training(results, bench)
+        for algorithm in ALGORITHMS:
+            results.measure(f"ModelOpt {algorithm['method']}", partial(by_modelopt, bench, algorithm))
+    if arguments.only != "rounding":
+        fine_tuning(results, bench, arguments)
     table(results)
 
 
@@ -152,62 +75,69 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=60, help="When to begin nothing more.")
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results"))
     parser.add_argument("--weights", type=Path, default=Path("runs/nvfp4"), help="Where fine-tuned weights go.")
-    parser.add_argument("--limit", type=int, help="Only so many puzzles of every split.")
+    parser.add_argument("--only", choices=("rounding", "tuning"), help="What needs no training, or what is training.")
     parser.add_argument("--rehearse", action="store_true", help="Few puzzles, few steps.")
     return parser.parse_args()
 
 
-def prepare(arguments: argparse.Namespace) -> Bench:
-    limit = 8 if arguments.rehearse else arguments.limit
-    dataset = CHECKPOINT / "dataset"
-    splits = (read_split(dataset, split, limit) for split in ("test", "calibration", "search"))
-    model = network(load(locate(CHECKPOINT))).to(DEVICE)
-    return Bench(model, *splits, sites(model.config, "executor"), arguments.rehearse)
+def post_training(results: Results, bench: Bench) -> None:
+    """What needs no training; each method starts from the checkpoint, or from another method's network."""
+    found: dict[str, tuple[Method, dict[str, Any]]] = {}
 
+    def measure(name: str, make: Callable[[], tuple[Method, dict[str, Any]]]) -> None:
+        def work() -> dict[str, Any]:
+            method, choices = make()
+            seen = bench.look(method)
+            found[name] = method, seen
+            return {**seen, **choices}
 
-def post_training(results: Results, bench: Bench, plain: Method) -> None:
-    """Everything that needs no training; each method starts from the checkpoint."""
-    results.measure("tensor scales by error", lambda: bench.judge(scaled(plain, bench.inputs)))
-    by_clipping = partial(by_blocks, stretches=SHRINKS)
-    results.measure("block scales by error, clipped", lambda: bench.judge(rewritten(bench, plain, by_clipping)))
-    anyhow = partial(by_blocks, stretches=STRETCHES)
-    free = rewritten(bench, plain, anyhow)._replace(weights_are_rounded=True)
-    results.measure("block scales by error, any", lambda: bench.judge(free))
-    results.measure("equalised", lambda: equalised(bench, plain)[1])
-    results.measure("rotated", lambda: rotated(bench)[1])
-    results.measure("gptq", lambda: bench.judge(rewritten(bench, plain, by_gptq)))
-    results.measure("equalised, gptq", lambda: on_top(bench, equalised(bench, plain)[0]))
-    results.measure("rotated, gptq", lambda: on_top(bench, rotated(bench)[0]))
+        results.measure(f"{name} (calibration)", work)
+
+    def plain() -> Method:
+        return found[PLAIN][0]
+
+    by_clipping, anyhow = (partial(by_blocks, stretches=stretches) for stretches in (SHRINKS, STRETCHES))
+    measure(PLAIN, lambda: (bench.method(bench.float32), {}))
+    measure("tensor scales by error", lambda: (scaled(plain(), bench.inputs), {}))
+    measure("block scales by error, clipped", lambda: (rewritten(bench, plain(), by_clipping), {}))
+    measure(
+        "block scales by error, any",
+        lambda: (rewritten(bench, plain(), anyhow)._replace(weights_are_rounded=True), {}),
+    )
+    measure("equalised", lambda: equalised(bench, plain()))
+    measure("gptq", lambda: (rewritten(bench, plain(), by_gptq), {}))
+    measure("equalised, gptq", lambda: (rewritten(bench, found["equalised"][0], by_gptq), {}))
+    measure("rotated", lambda: rotated(bench))
+    measure("rotated, gptq", lambda: (rewritten(bench, found["rotated"][0], by_gptq), {}))
+    best = min((name for name in found if name != PLAIN), key=lambda name: found[name][1]["drift"], default=PLAIN)
+    for name, (method, seen) in found.items():
+        if ON_GPU or name in (PLAIN, best):
+            results.measure(name, lambda: {**bench.row(bench.rounded(method)), **seen})  # noqa: B023
 
 
 def equalised(bench: Bench, plain: Method) -> tuple[Method, dict[str, Any]]:
+    """Every layer's alpha chosen by the error of its products."""
     changed, alphas = evened(plain, bench.inputs)
-    method = bench.method(changed)
-    return method, {**bench.judge(method), "alphas": alphas}
+    return bench.method(changed), {"alphas": alphas}
 
 
 def rotated(bench: Bench) -> tuple[Method, dict[str, Any]]:
-    """The random rotation whose answers drift least on the calibration split."""
+    """The random rotation whose answers drift least."""
     found: list[tuple[float, int, Method]] = []
     for seed in range(1 if bench.rehearse else ROTATIONS):
         method = bench.method(rotate(bench.float32, random_rotation(bench.float32.config.hidden_size, seed)))
-        found.append((drift(solve(bench.rounded(method), bench.calibration), bench.drifted), seed, method))
+        found.append((bench.look(method)["drift"], seed, method))
     _, seed, method = min(found, key=lambda entry: entry[:2])
-    return method, {**bench.judge(method), "seed": seed, "drifts": [entry[0] for entry in found]}
+    return method, {"seed": seed, "drifts": [entry[0] for entry in found]}
 
 
-def on_top(bench: Bench, method: Method) -> dict[str, Any]:
-    """GPTQ of another method's network."""
-    return bench.judge(rewritten(bench, method, by_gptq, bench.inputs_of(method.network)))
-
-
-def rewritten(bench: Bench, method: Method, rewrite: Rewrite, inputs: dict[str, Tensor] | None = None) -> Method:
+def rewritten(bench: Bench, method: Method, rewrite: Rewrite) -> Method:
     """The network with every executor weight replaced by ``rewrite``; its scales stay."""
-    changed = copy.deepcopy(method.network)
-    for site, x in (inputs or bench.inputs).items():
+    changed, network = copy.deepcopy(method.network), method.network
+    for site, x in (bench.inputs if network is bench.float32 else bench.inputs_of(network)).items():
         weight = weight_of(changed, site)
         weight.copy_(rewrite(site, weight, x, method))
-    return method._replace(network=changed, meant=method.network)
+    return method._replace(network=changed, meant=network)
 
 
 def by_blocks(site: str, weight: Tensor, x: Tensor, method: Method, stretches: tuple[float, ...]) -> Tensor:
@@ -226,6 +156,7 @@ def fine_tuning(results: Results, bench: Bench, arguments: argparse.Namespace) -
     def tune(name: str, steps: int, lr: float, *, rounding: bool) -> dict[str, Any]:
         began = time.monotonic()
         learnt = train(bench, arguments.data, 2 if arguments.rehearse else steps, lr, rounding=rounding)
+        keep(learnt, arguments.weights / f"{name.replace(', ', ' ').replace(' ', '-')}.safetensors")
         fit = bench.fit(bench.rounded(bench.method(learnt)))
         tuned[name] = fit["loss"], learnt
         return {"steps": steps, "lr": lr, "fit": fit, "training_seconds": round(time.monotonic() - began, 1)}
@@ -233,14 +164,15 @@ def fine_tuning(results: Results, bench: Bench, arguments: argparse.Namespace) -
     results.measure("the search split, plain", lambda: {"fit": bench.fit(bench.rounded(bench.method(bench.float32)))})
     results.measure("the search split, float32", lambda: {"fit": bench.fit(bench.float32)})
     results.measure("no puzzle in common with test", partial(apart, arguments.data))
+    tunings = TUNINGS[:1] if arguments.rehearse else TUNINGS
     for kind, rounding in (("quantisation-aware", True), ("ordinary", False)):
-        for steps, lr in TUNINGS[:1] if arguments.rehearse else TUNINGS:
+        for steps, lr in tunings:
             name = f"{kind} fine-tuning, {steps} steps at {lr:g}"
             results.measure(f"{name} (search)", partial(tune, name, steps, lr, rounding=rounding))
         mine = {name: loss for name, (loss, _) in tuned.items() if name.startswith(kind)}
         if mine:
             best = min(mine, key=lambda name: mine[name])
-            results.measure(f"{kind} fine-tuning", partial(judge_tuned, bench, best, tuned[best][1], arguments.weights))
+            results.measure(f"{kind} fine-tuning", partial(judge_tuned, bench, tuned[best][1], best))
 
 
 def apart(data: Path) -> dict[str, Any]:
@@ -255,7 +187,7 @@ def train(bench: Bench, data: Path, steps: int, lr: float, *, rounding: bool) ->
     changes = {"dataset": data.resolve(), "steps": steps, "lr": lr, "lr_warmup_steps": 20, "ema": 0.98}
     recipe = make_recipe({**read_recipe(RECIPE), **changes})
     amax = bench.method(bench.float32).amax if rounding else {}
-    backend = Backend(DEVICE, torch.float32, compiles=False)
+    backend = Backend(DEVICE, torch.float32, compiles=not ON_GPU)
     with torch.enable_grad():
         tuning = FineTuning(bench.float32, recipe, backend, {site: each.input for site, each in amax.items()})
         for _ in tuning.steps(BatchStream(recipe.dataset, recipe.global_batch_size, seed=1)):
@@ -263,18 +195,21 @@ def train(bench: Bench, data: Path, steps: int, lr: float, *, rounding: bool) ->
     return tuning.network
 
 
-def judge_tuned(bench: Bench, name: str, learnt: HRM, directory: Path) -> dict[str, Any]:
-    """The rounded network, and the same in float32: what a gate of its own checkpoint would hold it to."""
-    path = directory / f"{name.partition(' ')[0]}.safetensors"
+def keep(model: HRM, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    native.save(learnt.config, {key: tensor.cpu().contiguous() for key, tensor in learnt.state_dict().items()}, path)
-    own, rounded = solve(learnt, bench.test), bench.method(learnt)
-    against_itself = compare(solve(bench.rounded(rounded), bench.test), own)
+    native.save(model.config, {name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}, path)
+
+
+def judge_tuned(bench: Bench, learnt: HRM, name: str) -> dict[str, Any]:
+    """The rounded network, and the same in float32: what a gate of its own checkpoint would hold it to."""
+    own = solve(learnt, bench.test)
+    against = compare(own, bench.base)
+    method = bench.method(learnt)
     return {
-        **bench.judge(rounded),
+        **bench.row(bench.rounded(method)),
+        **bench.look(method),
         "chosen": name,
-        "float32_exact_accuracy": own.solved.float().mean().item(),
-        "against_its_own_float32": {key: against_itself[key] for key in ("lost", "won")},
+        "float32": {name: against[name] for name in ("exact_accuracy", "lost", "won")},
     }
 
 
@@ -294,33 +229,10 @@ def by_modelopt(bench: Bench, algorithm: dict[str, Any]) -> dict[str, Any]:
     config = {"quant_cfg": [{"quantizer_name": "*", "enable": False}, *quantisers], "algorithm": algorithm}
     model = copy.deepcopy(bench.float32)
     with modelopt.quiet():
-        modelopt.mtq.quantize(model, config, lambda each: solve(each, cut(bench.calibration, slice(0, 256))))
-    return bench.row(model)
-
-
-def solve(model: HRM, puzzles: PuzzleSet) -> Answers:
-    """Every puzzle through every segment."""
-    parts = [answer(model, cut(puzzles, slice(start, start + BATCH))) for start in range(0, len(puzzles.inputs), BATCH)]
-    return Answers(
-        torch.cat([part.tokens for part in parts]),
-        torch.cat([part.solved for part in parts]),
-        torch.cat([part.logits for part in parts], dim=1),
-    )
-
-
-def cut(puzzles: PuzzleSet, rows: slice) -> PuzzleSet:
-    arrays = {name: value[rows] for name, value in vars(puzzles).items() if isinstance(value, np.ndarray)}
-    return replace(puzzles, **arrays)
-
-
-def drift(found: Answers, base: Answers) -> float:
-    """How far cells' probabilities are from float32's (total variation), mean over cells, segments and puzzles."""
-    return ((found.logits.softmax(-1) - base.logits.softmax(-1)).abs().sum(-1) / 2).mean().item()
-
-
-def last_loss(found: Answers, puzzles: PuzzleSet) -> float:
-    labels = torch.from_numpy(puzzles.labels).long().to(DEVICE)
-    return F.cross_entropy(found.logits[-1].flatten(0, 1), labels.flatten()).item()
+        modelopt.mtq.quantize(
+            model, config, lambda each: solve(each, cut(bench.calibration, slice(0, 256 if ON_GPU else 64)))
+        )
+    return {**bench.row(model), "drift": drift(solve(model, bench.calibration), bench.drifted)}
 
 
 def table(results: Results) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from engines.calibration.blocks import BLOCK, round_blocks
 from engines.calibration.equalise import MEETS, equalise, factors
+from engines.calibration.gptq import nearest, scale_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -25,8 +26,6 @@ STRETCHES = (*SHRINKS, *(1 + step / 40 for step in range(1, 21)), 1.5)
 """… and beyond it; 1.5 gives the largest 4."""
 MULTIPLES = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0)
 """Of the largest magnitude of a tensor, tried for its scale."""
-_UNITS = 6 * 448
-_E2M1 = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
 
 
 class Method(NamedTuple):
@@ -136,46 +135,3 @@ def clipped(weight: Tensor, amax: float, importance: Tensor, stretches: tuple[fl
         found = ((rounded - blocks).square() * cost).sum(-1, keepdim=True)
         best, least = torch.where(found < least, rounded, best), torch.minimum(found, least)
     return best.flatten(-2)
-
-
-def scale_of(peak: Tensor, amax: float) -> Tensor:
-    """The scale, as stored, at which ``peak`` is 6."""
-    unit = amax / _UNITS
-    wanted = torch.where(peak == 0, 1.0, peak / (6 * unit)).clamp(2.0**-9, 448)
-    return wanted.to(torch.float8_e4m3fn).to(peak.dtype) * unit
-
-
-def nearest(values: Tensor, scales: Tensor) -> Tensor:
-    """E2M1's nearest to ``values`` in units of ``scales``."""
-    grid = values.new_tensor(_E2M1)
-    units = (values / scales).abs().clamp(max=6)
-    middles = (grid[1:] + grid[:-1]) / 2
-    return grid[torch.bucketize(units, middles)] * values.sign() * scales
-
-
-def compensated(weight: Tensor, amax: float, x: Tensor, damping: float = 0.01) -> Tensor:
-    """``weight`` [N, K] in NVFP4 by GPTQ (Frantar et al., arXiv 2210.17323): later columns make up for earlier ones.
-
-    A block's scale is that of its largest magnitude, which keeps its 6: the graph passes find the same again.
-
-    Args:
-        weight: float32.
-        amax: of the whole tensor.
-        x: what it is multiplied with, rounded as it will be, [R, K].
-        damping: of the Hessian, in parts of its mean diagonal.
-    """
-    wide, rows = weight.double(), x.double()
-    hessian = rows.t() @ rows
-    hessian.diagonal().add_(damping * hessian.diagonal().mean())
-    upper = torch.linalg.cholesky(torch.cholesky_inverse(torch.linalg.cholesky(hessian)), upper=True)
-    blocks = wide.unflatten(-1, (-1, BLOCK))
-    peak = blocks.abs().amax(-1, keepdim=True)
-    scales = scale_of(peak.float(), amax).double().expand_as(blocks).flatten(-2)
-    largest = (blocks.abs() == peak).flatten(-2)
-    left, made = wide.clone(), torch.zeros_like(wide)
-    for column in range(wide.shape[1]):
-        now, scale = left[:, column], scales[:, column]
-        made[:, column] = torch.where(largest[:, column], 6 * scale * wide[:, column].sign(), nearest(now, scale))
-        off = (now - made[:, column]) / upper[column, column]
-        left[:, column:] -= off[:, None] * upper[column, column:]
-    return made.to(weight.dtype)

@@ -61,7 +61,7 @@ def nvfp4(device: torch.device) -> dict[str, Any]:
 
     if device.type == "cuda":
         return modelopt.NVFP4
-    modelopt.register(BACKEND, _StraightThrough.apply)
+    modelopt.register(BACKEND, StraightThrough.apply)
     return modelopt.NVFP4 | {"backend": BACKEND}
 
 
@@ -87,7 +87,7 @@ def _round_e2m1(values: Tensor) -> Tensor:
     return (torch.round(values / steps) * steps).clamp(-_E2M1_MAX, _E2M1_MAX)
 
 
-class _StraightThrough(Function):
+class StraightThrough(Function):
     """``round_blocks`` with ModelOpt's gradient for it: as if nothing had been rounded."""
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""Equalising and rotating leave what a network computes alone, and change how its values lie."""
+"""Equalising leaves what a network computes alone, and changes how its values lie."""
 
 import copy
 from pathlib import Path
@@ -8,14 +8,12 @@ import torch
 
 from engines.calibration.blocks import round_blocks
 from engines.calibration.equalise import MEETS, equalise, factors
-from engines.calibration.rotate import random_rotation, rotate
 from export.quantise.sites import sites
 from hrm.checkpoint import locate
 from hrm.checkpoint.loading import load, network
 from hrm.data.dataset import read_split
-from hrm.errors import CalibrationError
 from hrm.network import random_network
-from tests.export.tiny import LEARNED, ODD, PADDED_PUZZLE, PLAIN
+from tests.export.tiny import LEARNED, ODD, PLAIN
 
 SAMPLE = Path(__file__).parents[2] / "checkpoints/sudoku-4x4"
 OUT, DOWN = "L_level.layers.0.self_attn.o_proj", "L_level.layers.0.mlp.down_proj"
@@ -124,26 +122,3 @@ def product_error(model, x):
     wanted = x @ weight.t()
     found = round_blocks(x, x.abs().max()) @ round_blocks(weight, weight.abs().max()).t()
     return float((found - wanted).norm() / wanted.norm())
-
-
-@pytest.mark.parametrize("config", [PLAIN, LEARNED, ODD])
-def test_a_rotated_network_computes_the_same(config):
-    model, inputs = random_network(config, 3), made_up(config)
-    changed = rotate(model, random_rotation(config.hidden_size, 0))
-    heads, seen = answers(model, inputs)
-    turned, others = answers(changed, inputs)
-    same(turned, heads)
-    site = sites(config, "executor")[0]
-    assert not torch.allclose(others[site], seen[site], atol=0.1)
-
-
-def test_a_rotation_is_one():
-    rotation = random_rotation(32, 5)
-    torch.testing.assert_close(rotation @ rotation.t(), torch.eye(32, dtype=torch.float64))
-    assert not torch.equal(rotation, random_rotation(32, 6))
-
-
-def test_a_puzzle_embedding_that_is_padded_is_not_rotated():
-    with pytest.raises(CalibrationError, match="rotated") as refused:
-        rotate(random_network(PADDED_PUZZLE, 0), random_rotation(PADDED_PUZZLE.hidden_size, 0))
-    assert "40" in refused.value.why
