@@ -17,7 +17,7 @@ import time
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
@@ -27,8 +27,10 @@ from hrm_trt.pipeline import demo, machine
 from hrm_trt.pipeline.events import Event, Finished, Started
 from hrm_trt.pipeline.recipe import make_recipe
 from hrm_trt.pipeline.run import run
-from hrm_trt.pipeline.state import Stage
 from hrm_trt.pipeline.workdir import Workdir
+
+if TYPE_CHECKING:
+    from hrm_trt.pipeline.state import Stage
 
 RESULTS = Path(__file__).parent / "results" / "pipeline.json"
 LIBRARIES = ("torch", "onnx", "onnxscript", "onnxruntime", "numpy")
