@@ -44,6 +44,7 @@ clean:
 .venv/ready-dev: pyproject.toml constraints.txt | .venv/bin/python
 	@echo "installing what tests and checks need (once)"
 	@$(INSTALL) --constraint constraints.txt --editable '.[dev]'
+	@$(INSTALL) --constraint constraints.txt --no-deps tensorrt-stubs  # without TensorRT itself, which it would bring
 	@touch $@ .venv/ready-cpu
 
 # The real tritonserver that tests start. Its Python models need NumPy 1, so it lives in an environment of its own.
