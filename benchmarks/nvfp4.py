@@ -146,7 +146,8 @@ def by_blocks(site: str, weight: Tensor, x: Tensor, method: Method, stretches: t
 
 def by_gptq(site: str, weight: Tensor, x: Tensor, method: Method) -> Tensor:
     amax = method.amax[site]
-    return compensated(weight, amax.weight, round_blocks(x, x.new_tensor(amax.input)))
+    rows = round_blocks(x, x.new_tensor(amax.input)).double()
+    return compensated(weight, amax.weight, rows.t() @ rows)
 
 
 def fine_tuning(results: Results, bench: Bench, arguments: argparse.Namespace) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from export.quantise.sites import sites
 from hrm.errors import CalibrationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator, Mapping
 
     import numpy as np
     import numpy.typing as npt
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     from export.quantise.calibration import Method
     from export.quantise.sites import Quantisable
     from hrm.network import HRM
+
+
+Hook = Callable[["nn.Module", tuple[Any, ...]], None]
+"""Called with a linear and what it is given."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +77,8 @@ def calibrate(
     maxima = _Maxima(names, network.config.halt_max_steps)
 
     def forward(model: HRM) -> None:
-        with maxima.watching(linears):
-            _run(model, inputs, puzzle_identifiers, batch, maxima, progress)
+        with watching(linears, maxima.hook):
+            run_segments(model, inputs, puzzle_identifiers, batch, maxima.begin, progress)
 
     modelopt.calibrate(model, names, method, forward)
     calibrated = {name: modelopt.amax(linear) for name, linear in linears.items()}
@@ -91,17 +96,13 @@ class _Maxima:
         self.values = {name: [0.0] * segments for name in names}
         self.segment = 0
 
-    @contextmanager
-    def watching(self, linears: dict[str, nn.Module]) -> Iterator[None]:
-        """See what ``linears`` are given, before their quantisers do."""
-        hooks = [linear.register_forward_pre_hook(self._hook(name)) for name, linear in linears.items()]
-        try:
-            yield
-        finally:
-            for hook in hooks:
-                hook.remove()
+    def begin(self, segment: int) -> None:
+        """What comes belongs to ``segment``, from 0."""
+        self.segment = segment
 
-    def _hook(self, name: str) -> Callable[[nn.Module, tuple[Any, ...]], None]:
+    def hook(self, name: str) -> Hook:
+        """What keeps the largest input of the linear ``name``."""
+
         def look(_: nn.Module, arguments: tuple[Any, ...]) -> None:
             largest = _largest(arguments[0])
             if not math.isfinite(largest):
@@ -112,21 +113,34 @@ class _Maxima:
         return look
 
 
+@contextmanager
+def watching(linears: Mapping[str, nn.Module], hook: Callable[[str], Hook]) -> Iterator[None]:
+    """See what ``linears`` are given, each by the hook of its name, before quantisers do."""
+    hooks = [linear.register_forward_pre_hook(hook(name)) for name, linear in linears.items()]
+    try:
+        yield
+    finally:
+        for each in hooks:
+            each.remove()
+
+
 @torch.no_grad()
-def _run(
+def run_segments(
     model: HRM,
     inputs: npt.NDArray[np.int32],
     puzzle_identifiers: npt.NDArray[np.int32],
     batch: int,
-    maxima: _Maxima,
+    begin: Callable[[int], None],
     progress: Progress | None,
 ) -> None:
+    """Run every puzzle through all its segments; ``begin`` is told of each, from 0."""
     device = model.H_init.device
     for start in range(0, len(inputs), batch):
         rows = slice(start, min(start + batch, len(inputs)))
         tokens, identifiers = (torch.from_numpy(array[rows]).to(device) for array in (inputs, puzzle_identifiers))
         embeddings, carry = model.encode(tokens, identifiers), model.initial_carry(len(tokens))
-        for maxima.segment in range(model.config.halt_max_steps):
+        for segment in range(model.config.halt_max_steps):
+            begin(segment)
             carry, _ = model.segment(carry, embeddings)
         if progress is not None:
             progress(rows.stop, len(inputs))

@@ -19,19 +19,18 @@ _E2M1 = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
 _E4M3_MAX, _E4M3_LEAST = 448.0, 2.0**-9
 
 
-def compensated(weight: Tensor, amax: float, x: Tensor, damping: float = 0.01) -> Tensor:
-    """``weight`` [N, K] in NVFP4, chosen for its products with ``x`` rather than for itself.
+def compensated(weight: Tensor, amax: float, moments: Tensor, damping: float = 0.01) -> Tensor:
+    """``weight`` [N, K] in NVFP4, chosen for its products rather than for itself.
 
     A block's scale is that of its largest magnitude, which keeps its 6.
 
     Args:
         weight: float32, K a multiple of 16.
         amax: the largest magnitude of the whole tensor.
-        x: rows that it is multiplied with, rounded as they will be, [R, K].
+        moments: second moments of the rows that it is multiplied with, rounded as they will be: xᵀx, [K, K].
         damping: what is added to the diagonal of the inputs' second moments, in parts of their mean.
     """
-    wide, rows = weight.double(), x.double()
-    hessian = rows.t() @ rows
+    wide, hessian = weight.double(), moments.double().clone()
     hessian.diagonal().add_(damping * hessian.diagonal().mean())
     upper = torch.linalg.cholesky(torch.cholesky_inverse(torch.linalg.cholesky(hessian)), upper=True)
     blocks = wide.reshape(len(wide), -1, BLOCK)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,13 +35,19 @@ _SITE = re.compile(rf"[HL]_level\.layers\.\d+\.({'|'.join(map(re.escape, ROLES))
 _IR_WITH_E2M1 = 11
 
 
-def quantise_graph(model: ModelProto, assignment: Assignment, calibration: Calibration) -> dict[SitePrecision, int]:
+def quantise_graph(
+    model: ModelProto,
+    assignment: Assignment,
+    calibration: Calibration,
+    weights: Mapping[str, npt.NDArray[np.float16]] = MappingProxyType({}),
+) -> dict[SitePrecision, int]:
     """Quantise the linears of a float16 executor or planner in place; its inputs and outputs stay as they are.
 
     Args:
         model: as exported, with no quantised linear yet.
         assignment: what each site of it computes in; sites that are not named stay in float16.
         calibration: the maxima of each assigned site.
+        weights: what to round in place of the graph's own weights, [out, in] by site.
 
     Returns:
         How many linears compute in each precision; the planner's logits are one, always in float16.
@@ -55,11 +62,11 @@ def quantise_graph(model: ModelProto, assignment: Assignment, calibration: Calib
     found = {site_of(node.input[1]): node for node in products}
     expect("linears", len(found), len(products))  # a segment has several products of one weight
     _check_sites(chosen, found, calibration)
-    weights = {tensor.name: tensor for tensor in model.graph.initializer}
+    stored = {tensor.name: tensor for tensor in model.graph.initializer}
     placed = {}
     for site, precision in chosen.items():
         product = found[site]
-        weight = numpy_helper.to_array(weights[product.input[1]])
+        weight = weights[site].T if site in weights else numpy_helper.to_array(stored[product.input[1]])
         _check_type(site, weight)
         placed[product.name] = _PLACE[precision](Linear(site, product, weight, calibration.sites[site]))
     expect("quantise_graph", _replace(model.graph, placed), len(chosen))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, get_args
 
 from export.contract import CARRY, LOWERINGS, PUZZLE_TABLE, PUZZLE_TABLE_LIMIT, Module
@@ -18,9 +19,11 @@ from hrm.config import HRMConfig
 from hrm.errors import from_os_error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    import numpy as np
+    import numpy.typing as npt
     from onnx import ModelProto
 
     from export.metadata import GraphMetadata
@@ -41,6 +44,7 @@ def write_quantised(
     calibration: Calibration,
     *,
     progress: Callable[[str], None],
+    weights: Mapping[str, npt.NDArray[np.float16]] = MappingProxyType({}),
 ) -> dict[str, dict[str, int]]:
     """Write the graphs of ``source`` with low precision where ``assignment`` has it.
 
@@ -50,6 +54,7 @@ def write_quantised(
         assignment: precisions by site, of the executor, the planner or both.
         calibration: the maxima of every assigned site.
         progress: called with the name of each module before work on it begins.
+        weights: what to round in place of the graphs' own weights, [out, in] by site.
 
     Returns:
         By module, how many products with a weight there are in each precision, and the ``bytes`` of its file.
@@ -65,7 +70,7 @@ def write_quantised(
     models = {module: read_graph(source / f"{module}.onnx") for module in _TRACED}
     for module, part in zip(_TRACED, _parts(assignment), strict=True):
         progress(module)
-        quantise_graph(models[module], part, calibration)
+        quantise_graph(models[module], part, calibration, weights)
     progress("segment")
     models["segment"] = segment_model(models["executor"], models["planner"], config, metadata["segment"].variant)
     for module, model in models.items():

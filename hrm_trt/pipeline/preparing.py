@@ -88,7 +88,10 @@ def prepare(store: Store, recipe: Recipe, loaded: Artefact, pair: Pair, reaches:
         return Prepared(pair, graphs, loaded)
     assignment, found = _assignment(store, recipe, loaded, pair, graphs, calibration)
     label = f"{pair.precision} {'+'.join(recipe.quantise.modules)}"
-    quantised = quantising.quantise(store, graphs, calibration, assignment, label)
+    rounded = None
+    if recipe.quantise.rounding == "gptq" and "nvfp4" in assignment.values():
+        rounded = quantising.compensate(store, loaded, recipe.dataset, recipe.calibration, calibration, assignment)
+    quantised = quantising.quantise(store, graphs, calibration, assignment, label, rounded)
     return Prepared(pair, quantised, loaded, graphs, calibration, assignment, found)
 
 

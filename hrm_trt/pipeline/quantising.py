@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
+
 from hrm_trt.pipeline.events import Progressed, Started
 from hrm_trt.pipeline.stages import NETWORK_CODE, open_network
 from hrm_trt.pipeline.store import Step
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from hrm_trt.pipeline.store import Artefact, Store
 
 CALIBRATION = "calibration.json"
+WEIGHTS = "weights.npz"
 _HERE = "hrm_trt.pipeline.quantising"
 _GRAPH_CODE = ("export", "hrm.config", _HERE)
 _GRAPH_LIBRARIES = ("onnx", "onnx-graphsurgeon", "numpy")
@@ -111,8 +115,64 @@ def _measure(
     return calibration
 
 
-def quantise(store: Store, graphs: Artefact, calibration: Artefact, assignment: Assignment, label: str) -> Artefact:
-    """The graphs with low precision where ``assignment`` has it; value: linears and bytes of each module."""
+def compensate(
+    store: Store,
+    loaded: Artefact,
+    dataset: Path,
+    settings: CalibrationSettings,
+    calibration: Artefact,
+    assignment: Assignment,
+) -> Artefact:
+    """NVFP4 weights by GPTQ (``engines.calibration.gptq``) on the puzzles of ``calibration``, in ``WEIGHTS``."""
+    sites = sorted(site for site, precision in assignment.items() if precision == "nvfp4")
+    subject = f"{len(sites)} NVFP4 weights, by GPTQ"
+
+    def progress(done: int, total: int) -> None:
+        store.emit(Progressed("calibrate", subject, done, total))
+
+    def work(home: Path) -> Any:
+        from engines.calibration.compensate import compensate as rounded
+        from engines.calibration.puzzles import choose
+        from export.quantise.calibration import read_calibration
+        from hrm.data.dataset import read_split
+
+        measured, puzzles = (
+            read_calibration(calibration.path / CALIBRATION),
+            read_split(dataset, calibration.value["split"]),
+        )
+        chosen = choose(settings.puzzles, len(puzzles), settings.seed)
+        inputs, identifiers = puzzles.inputs[chosen], puzzles.puzzle_identifiers[chosen]
+        weights = rounded(open_network(loaded), inputs, identifiers, sites, measured, progress=progress)
+        np.savez(home / WEIGHTS, **weights)  # type: ignore[arg-type]
+
+    step = Step(
+        "calibrate",
+        subject,
+        inputs={"checkpoint": loaded.digest, "calibration": calibration.digest, "sites": sites},
+        code=(*NETWORK_CODE, "hrm.data", "engines.calibration", "export.quantise", _HERE),
+        libraries=("torch", "numpy"),
+    )
+    return store.make(step, work)
+
+
+def quantise(
+    store: Store,
+    graphs: Artefact,
+    calibration: Artefact,
+    assignment: Assignment,
+    label: str,
+    rounded: Artefact | None = None,
+) -> Artefact:
+    """The graphs with low precision where ``assignment`` has it; value: linears and bytes of each module.
+
+    Args:
+        store: keeps the artefact.
+        graphs: in FP16.
+        calibration: what scales are made from.
+        assignment: what each linear computes in.
+        label: for people.
+        rounded: weights to take in place of the graphs' own, of ``compensate``.
+    """
     subject = f"{label} graphs"
 
     def progress(part: str) -> None:
@@ -123,16 +183,27 @@ def quantise(store: Store, graphs: Artefact, calibration: Artefact, assignment: 
         from export.quantise.stage import write_quantised
 
         measured = read_calibration(calibration.path / CALIBRATION)
-        return write_quantised(home, graphs.path, assignment, measured, progress=progress)
+        weights = {} if rounded is None else _read_weights(rounded.path / WEIGHTS)
+        return write_quantised(home, graphs.path, assignment, measured, progress=progress, weights=weights)
 
     step = Step(
         "quantise",
         subject,
-        inputs={"graphs": graphs.digest, "calibration": calibration.digest, "assignment": dict(assignment)},
+        inputs={
+            "graphs": graphs.digest,
+            "calibration": calibration.digest,
+            "assignment": dict(assignment),
+            "rounded": rounded and rounded.digest,
+        },
         code=_GRAPH_CODE,
         libraries=_GRAPH_LIBRARIES,
     )
     return store.make(step, work)
+
+
+def _read_weights(path: Path) -> dict[str, npt.NDArray[np.float16]]:
+    with np.load(path, allow_pickle=False) as stored:
+        return dict(stored)
 
 
 def simulate(store: Store, graphs: Artefact, label: str) -> Artefact:

@@ -71,6 +71,9 @@ class CalibrationSettings(Document):
     seed: int = Field(0, ge=0, description="what the puzzles are drawn by")
 
 
+Rounding = Literal["nearest", "gptq"]
+
+
 class SearchSettings(Document):
     """How the precision `auto` looks for the layers that bear low precision."""
 
@@ -83,6 +86,7 @@ class QuantiseSettings(Document):
     """What gets the low precision."""
 
     modules: tuple[Quantisable, ...] = Field(("executor",), min_length=1, description="executor, planner or both")
+    rounding: Rounding = Field("nearest", description="how NVFP4 weights are rounded; gptq makes errors good")
     search: SearchSettings = SearchSettings()
 
 

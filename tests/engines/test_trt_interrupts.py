@@ -11,7 +11,8 @@ import pytest
 import trt_graphs
 
 BUILD = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts in the background ignores it
 from pathlib import Path
 from trt_graphs import PROFILE
 from engines.tensorrt.build import build_plan
@@ -30,10 +31,13 @@ def test_the_builder_does_not_outlive_what_waits_for_it(tmp_path, number):
     trt_graphs.save(trt_graphs.executor(), tmp_path)
     program = [sys.executable, "-c", BUILD, str(tmp_path)]
     with subprocess.Popen(program, cwd=Path(__file__).parents[1], stderr=subprocess.DEVNULL) as parent:
-        worker = _worker(psutil.Process(parent.pid))
-        _await_library(worker)
-        parent.send_signal(number)
-        parent.wait(30)
+        try:
+            worker = _worker(psutil.Process(parent.pid))
+            _await_library(worker)
+            parent.send_signal(number)
+            parent.wait(30)
+        finally:
+            parent.kill()
     psutil.wait_procs([worker], timeout=10)
     assert not worker.is_running()
     assert not (tmp_path / "executor.plan").exists()

@@ -167,3 +167,20 @@ def test_an_option_that_the_builder_lacks_is_refused(cli: Callable[..., Any], tm
     )
     cli("build", "recipe.yaml", "--until", "build").assert_refused(2, "version_compatible", "tensorrt-rtx")
     assert [path.name for path in tmp_path.iterdir()] == ["recipe.yaml"]
+
+
+@pytest.mark.slow
+def test_gptq_changes_which_nvfp4_values_are_stored_and_nothing_else(built: tuple[Workdir, BuildResult]) -> None:
+    workdir, _ = built
+    recipe = {**SETTINGS, "targets": ["sm_120"], "precisions": ["nvfp4"], "quantise": {"rounding": "gptq"}}
+    result = run(make_recipe(recipe), workdir, until="quantise")
+    (path,) = (row.path for row in result.graphs if row.module == "executor")
+    (plain,) = (
+        each
+        for each in workdir.root.glob("artefacts/quantise/*/executor.onnx")
+        if str(each) != path and b".weight.nvfp4" in each.read_bytes()
+    )
+    ours, theirs = ({t.name: t.raw_data for t in onnx.load(file).graph.initializer} for file in (path, plain))
+    changed = {name for name in ours if ours[name] != theirs[name]}
+    assert ours.keys() == theirs.keys()
+    assert changed == {name for name in ours if name.endswith(".weight.nvfp4")}
