@@ -85,9 +85,9 @@ def _torch_tensorrt(store: Store, graphs: Artefact, module: Module, order: Order
     loaded = order.loaded
     if loaded is None:
         raise EngineError(
-            f"{order.pair.runtime} cannot build the {module} from a kit",
-            why="it compiles the network's weights, and a kit has graphs",
-            hint="pack with --runtime tensorrt, or build from the checkpoint on the GPU machine",
+            f"{order.pair.runtime} cannot build the {module}",
+            why="it compiles the network's weights, and there are graphs alone",
+            hint="build from the checkpoint on the GPU machine",
         )
     file = f"{module}.safetensors"
 

@@ -76,11 +76,14 @@ def no_engine(pair: Pair, module: Module, status: Status, reason: str, command: 
     return EngineRow(pair.target, pair.precision, pair.runtime, module, status, reason, command=command)
 
 
-def kit_command(build: Build, pair: Pair) -> str:
+def finishing_command(build: Build, pair: Pair) -> str:
     """What packs all that a machine with the right GPU needs, and what that machine is told."""
     dataset = "" if build.recipe.dataset is None else f" --dataset {shlex.quote(str(build.recipe.dataset))}"
-    kit = f"{build.name}-{pair.target}-{pair.precision}.kit"
-    return (
-        f"hrm-trt pack {kit} --checkpoint {shlex.quote(build.recipe.checkpoint)}{dataset} --target {pair.target}"
-        f" --precision {pair.precision} --runtime {pair.runtime}, and on the GPU machine: hrm-trt build {kit}"
+    options = (
+        f"--checkpoint {shlex.quote(build.recipe.checkpoint)}{dataset} --target {pair.target}"
+        f" --precision {pair.precision} --runtime {pair.runtime}"
     )
+    if pair.runtime == "torch-tensorrt":  # it compiles weights, and a kit has graphs
+        return f"on the GPU machine: hrm-trt build {options}"
+    kit = f"{build.name}-{pair.target}-{pair.precision}.kit"
+    return f"hrm-trt pack {kit} {options}, and on the GPU machine: hrm-trt build {kit}"

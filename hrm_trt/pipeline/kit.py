@@ -144,6 +144,12 @@ def _check(recipe: Recipe) -> None:
             raise UsageError(
                 f"{pair} cannot be packed", why=pair.refusal, hint="`hrm-trt doctor` lists what can be built"
             )
+        if pair.runtime == "torch-tensorrt":
+            raise UsageError(
+                "torch-tensorrt takes no kit",
+                why="it compiles the network's weights, and a kit has graphs",
+                hint="build from the checkpoint on the GPU machine, or pack with --runtime tensorrt",
+            )
         if pair.target == "cpu":
             raise UsageError(
                 "a kit for cpu is of no use",

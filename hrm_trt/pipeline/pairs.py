@@ -47,7 +47,7 @@ def finish(build: Build, prepared: Prepared) -> None:
 def give_up(build: Build, pair: Pair, status: Status, reason: str) -> None:
     """Say of every module of ``pair`` that it is not there, and why."""
     others = [row for row in build.result.engines if (row.target, row.precision) != (pair.target, pair.precision)]
-    command = describe.kit_command(build, pair) if status == "needs-target" else None
+    command = describe.finishing_command(build, pair) if status == "needs-target" else None
     rows = [describe.no_engine(pair, module, status, reason, command) for module in build.modules(pair)]
     build.result.engines = others + rows
 

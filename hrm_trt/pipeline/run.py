@@ -179,7 +179,7 @@ def _publish(build: Build, passed: Passed) -> None:
 def _leave_to_the_target(build: Build, pair: Pair, reason: str) -> None:
     """What is to be served has to be built by the classic builder, on the target itself."""
     served = pair._replace(runtime="tensorrt")
-    command = describe.kit_command(build, served)
+    command = describe.finishing_command(build, served)
     build.result.engines.extend(
         describe.no_engine(served, module, "needs-target", reason, command) for module in build.modules(served)
     )

@@ -184,3 +184,30 @@ def test_gptq_changes_which_nvfp4_values_are_stored_and_nothing_else(built: tupl
     changed = {name for name in ours if ours[name] != theirs[name]}
     assert ours.keys() == theirs.keys()
     assert changed == {name for name in ours if name.endswith(".weight.nvfp4")}
+
+
+@pytest.mark.slow
+def test_what_is_to_be_served_is_left_to_the_classic_builder(
+    built: tuple[Workdir, BuildResult], tmp_path: Path
+) -> None:
+    lenient = {"limit": 24, "policies": ["fixed"], "tolerance": 0.5, "min_puzzles": 1, "min_solved": 1}
+    published = {"publish": {"repository": str(tmp_path / "models")}, "gate": lenient}
+    recipe = make_recipe({**SETTINGS, **published, "targets": ["sm_120"], "precisions": ["fp8"]})
+    result = run(recipe, built[0])
+    assert [gate.verdict for gate in result.gates] == ["pass"]
+    waiting = [row for row in result.engines if row.status == "needs-target"]
+    assert {row.runtime for row in waiting} == {"tensorrt"}
+    assert all("tensorrt_plan" in str(row.reason) and "--runtime tensorrt" in str(row.command) for row in waiting)
+    assert (result.published, result.exit_code, (tmp_path / "models").exists()) == ([], 3, False)
+
+
+@pytest.mark.slow
+def test_torch_tensorrt_is_refused_here_with_the_reason(built: tuple[Workdir, BuildResult]) -> None:
+    settings = {**SETTINGS, "topologies": ["planner-executor"], "runtime": "torch-tensorrt"}
+    result = run(make_recipe({**settings, "targets": ["sm_90"]}), built[0], until="build")
+    assert {row.module for row in result.engines} == {"encoder", "executor", "planner"}
+    for row in result.engines:
+        assert row.status == "needs-target"
+        assert "torch-tensorrt" in str(row.reason)
+        assert str(row.command).startswith("on the GPU machine: hrm-trt build --checkpoint")
+    assert result.exit_code == 3

@@ -147,6 +147,8 @@ def test_what_is_no_kit_is_no_recipe_either(cli: Callable[..., Any], kit: Path, 
 
 def test_a_kit_for_a_cpu_is_refused_before_any_work(cli: Callable[..., Any], tmp_path: Path) -> None:
     cli("pack", "x.kit", "--checkpoint", SAMPLE, "--dataset", SAMPLE / "dataset").assert_refused(2, "of no use")
+    compiled = ("pack", "x.kit", "--checkpoint", SAMPLE, "--target", "sm_90", "--runtime", "torch-tensorrt")
+    cli(*compiled).assert_refused(2, "torch-tensorrt takes no kit", "--runtime tensorrt")
     line = ("pack", "x.kit", "--checkpoint", SAMPLE, "--target", "sm_90", "--precision", "nvfp4")
     cli(*line).assert_refused(2, "Hopper has no FP4")
     assert list(tmp_path.iterdir()) == []
