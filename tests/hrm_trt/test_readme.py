@@ -61,4 +61,4 @@ def test_the_recipe_is_one(tmp_path):
     (tmp_path / "recipe.yaml").write_text(block)
     recipe = make_recipe(read_recipe(tmp_path / "recipe.yaml"))
     assert recipe.checkpoint == str(tmp_path / "path/to/run")
-    assert recipe.pairs() == (("cpu", "fp32"),)
+    assert recipe.pairs() == (("cpu", "fp32", "onnxruntime"),)
