@@ -30,7 +30,7 @@ from hrm_trt.pipeline.run import run
 from hrm_trt.pipeline.workdir import Workdir
 
 if TYPE_CHECKING:
-    from hrm_trt.pipeline.state import Stage
+    from hrm_trt.pipeline.recipe import Stage
 
 RESULTS = Path(__file__).parent / "results" / "pipeline.json"
 LIBRARIES = ("torch", "onnx", "onnxscript", "onnxruntime", "numpy")

@@ -14,15 +14,15 @@ from hrm_trt.cli.progress import BuildView
 from hrm_trt.pipeline import demo
 from hrm_trt.pipeline.archive import is_archive
 from hrm_trt.pipeline.kit import build_kit
-from hrm_trt.pipeline.recipe import Recipe, make_recipe, read_recipe
-from hrm_trt.pipeline.run import STAGES, run
+from hrm_trt.pipeline.recipe import STAGES, Recipe, make_recipe, read_recipe
+from hrm_trt.pipeline.run import run
 from hrm_trt.pipeline.workdir import Workdir
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from hrm_trt.pipeline.recipe import Stage
     from hrm_trt.pipeline.result import BuildResult
-    from hrm_trt.pipeline.state import Stage
 
 
 @dataclass(frozen=True)

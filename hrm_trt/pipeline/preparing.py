@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 
     from export.contract import Module
     from export.quantise.sites import SitePrecision
-    from hrm_trt.pipeline.recipe import Pair, Recipe
-    from hrm_trt.pipeline.state import Stage
+    from hrm_trt.pipeline.recipe import Pair, Recipe, Stage
     from hrm_trt.pipeline.store import Artefact, Store
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 from pydantic import Field, field_validator
 
@@ -72,6 +72,9 @@ class CalibrationSettings(Document):
 
 
 Rounding = Literal["nearest", "gptq"]
+Stage = Literal["load", "export", "calibrate", "quantise", "build", "validate", "publish"]
+STAGES: tuple[Stage, ...] = get_args(Stage)
+"""How far a build may go, in order."""
 
 
 class SearchSettings(Document):

@@ -14,9 +14,10 @@ from hrm_trt.pipeline import describe, stages
 from hrm_trt.pipeline.events import Emit, Event, Finished, ignore
 from hrm_trt.pipeline.pairs import finish, give_up
 from hrm_trt.pipeline.preparing import prepare
+from hrm_trt.pipeline.recipe import STAGES
 from hrm_trt.pipeline.reporting import Subject, make_report
 from hrm_trt.pipeline.result import BuildResult
-from hrm_trt.pipeline.state import STAGES, Build
+from hrm_trt.pipeline.state import Build
 from hrm_trt.pipeline.store import Store
 from hrm_trt.pipeline.trial import prepare as prepare_trial
 from triton_models.repository import check_destination
@@ -26,13 +27,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hrm.checkpoint import Located
-    from hrm_trt.pipeline.recipe import Pair, Recipe
-    from hrm_trt.pipeline.state import Passed, Stage
+    from hrm_trt.pipeline.recipe import Pair, Recipe, Stage
+    from hrm_trt.pipeline.state import Passed
     from hrm_trt.pipeline.store import Artefact
     from hrm_trt.pipeline.trial import Trial
     from hrm_trt.pipeline.workdir import Workdir
-
-__all__ = ["STAGES", "run"]
 
 
 def run(recipe: Recipe, workdir: Workdir, *, until: Stage = "publish", emit: Emit = ignore) -> BuildResult:

@@ -19,8 +19,7 @@ from validation.sensitivity import SearchRecord
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from hrm_trt.pipeline.recipe import Pair, Recipe
-    from hrm_trt.pipeline.state import Stage
+    from hrm_trt.pipeline.recipe import Pair, Recipe, Stage
     from hrm_trt.pipeline.store import Artefact
     from hrm_trt.pipeline.workdir import Workdir
 

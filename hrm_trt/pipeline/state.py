@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
 from engines.bundle import MODULES
+from hrm_trt.pipeline.recipe import STAGES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -13,14 +14,11 @@ if TYPE_CHECKING:
     from export.contract import Module
     from hrm_trt.pipeline.judging import Judged
     from hrm_trt.pipeline.preparing import Prepared
-    from hrm_trt.pipeline.recipe import Pair, Recipe
+    from hrm_trt.pipeline.recipe import Pair, Recipe, Stage
     from hrm_trt.pipeline.result import BuildResult
     from hrm_trt.pipeline.store import Store
     from hrm_trt.pipeline.trial import Trial
     from hrm_trt.pipeline.workdir import Workdir
-
-Stage = Literal["load", "export", "calibrate", "quantise", "build", "validate", "publish"]
-STAGES: tuple[Stage, ...] = get_args(Stage)
 
 
 @dataclass(frozen=True)
