@@ -62,10 +62,11 @@ def build(store: Store, graphs: Artefact, module: Module, order: Order, control:
     name = f"{module}.onnx"
     graph = graphs.manifest.files[name].sha256
     label = f"{module} {order.pair}"
-    if order.pair.runtime == "onnxruntime":
+    looked_up = order.pair.runtime == "torch-tensorrt" and module == "encoder"  # there is nothing to compile in it
+    if order.pair.runtime == "onnxruntime" or looked_up:
         return store.make(_onnxruntime_step(label, graph), lambda home: _optimise(graphs.path / name, home / name))
     if order.pair.runtime == "torch-tensorrt":
-        return _torch_tensorrt(store, graphs, module, order)
+        return _torch_tensorrt(store, module, order)
     fused = None if control is None else _fused(control)
 
     def work(home: Path) -> Any:
@@ -74,14 +75,8 @@ def build(store: Store, graphs: Artefact, module: Module, order: Order, control:
     return store.make(_plan_step(label, graph, order, fused), work)
 
 
-def _torch_tensorrt(store: Store, graphs: Artefact, module: Module, order: Order) -> Artefact:
-    """What is compiled when it is opened: weights, and what PyTorch will run of them. The encoder is a look-up."""
-    if module == "encoder":
-        graph = graphs.manifest.files["encoder.onnx"].sha256
-        return store.make(
-            _onnxruntime_step(f"encoder {order.pair}", graph),
-            lambda home: _optimise(graphs.path / "encoder.onnx", home / "encoder.onnx"),
-        )
+def _torch_tensorrt(store: Store, module: Module, order: Order) -> Artefact:
+    """What is compiled when it is opened: weights, and what PyTorch will run of them."""
     loaded = order.loaded
     if loaded is None:
         raise EngineError(

@@ -109,7 +109,9 @@ def _states(files: Mapping[str, FileRecord]) -> list[str]:
 def _unquantised_graphs(trial: Trial, prepared: Prepared, manifest: BundleManifest) -> Candidate | None:
     if prepared.control is None:
         return None
-    control = manifest.model_copy(update={"name": f"{manifest.name} without quantisation", "precision": "fp16"})
+    origin = {key: value for key, value in manifest.origin.items() if key not in prepared.origin}
+    name = f"{manifest.name} without quantisation"
+    control = manifest.model_copy(update={"name": name, "precision": "fp16", "origin": origin})
     return _graphs(trial, prepared.control, control, prepared, ())
 
 

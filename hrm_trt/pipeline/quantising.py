@@ -88,15 +88,14 @@ def _measure(
     progress: Callable[[int, int], None],
 ) -> Calibration:
     from engines.calibration.collect import calibrate as collect
-    from engines.calibration.puzzles import choose, refuse_overlap
+    from engines.calibration.puzzles import refuse_overlap
     from export.quantise.calibration import Calibration, check_calibration
-    from hrm.data.dataset import check_fits, read_split
+    from hrm.data.dataset import check_fits, read_info, read_split
     from hrm.data.record import digest_split
 
-    network, puzzles = open_network(loaded), read_split(dataset, split)
-    check_fits(puzzles.info, network.config)
-    chosen = choose(settings.puzzles, len(puzzles), settings.seed)
-    inputs, identifiers = puzzles.inputs[chosen], puzzles.puzzle_identifiers[chosen]
+    network = open_network(loaded)
+    check_fits(read_info(dataset, split), network.config)
+    inputs, identifiers = _puzzles(dataset, split, settings)
     for other in judged_on:
         refuse_overlap(inputs, read_split(dataset, other).inputs, split, other)
     measured = collect(network, inputs, identifiers, modules=modules, method=settings.method, progress=progress)
@@ -107,12 +106,24 @@ def _measure(
         checkpoint=loaded.manifest.inputs["checkpoint"],
         dataset=digest_split(dataset, split),
         split=split,
-        puzzles=len(chosen),
+        puzzles=len(inputs),
         seed=settings.seed,
         versions=measured.versions,
     )
     check_calibration(calibration)
     return calibration
+
+
+def _puzzles(
+    dataset: Path, split: str, settings: CalibrationSettings
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    """The token ids [N, S] and the identifiers [N] of the puzzles to calibrate on."""
+    from engines.calibration.puzzles import choose
+    from hrm.data.dataset import read_split
+
+    puzzles = read_split(dataset, split)
+    chosen = choose(settings.puzzles, len(puzzles), settings.seed)
+    return puzzles.inputs[chosen], puzzles.puzzle_identifiers[chosen]
 
 
 def compensate(
@@ -132,16 +143,10 @@ def compensate(
 
     def work(home: Path) -> Any:
         from engines.calibration.compensate import compensate as rounded
-        from engines.calibration.puzzles import choose
         from export.quantise.calibration import read_calibration
-        from hrm.data.dataset import read_split
 
-        measured, puzzles = (
-            read_calibration(calibration.path / CALIBRATION),
-            read_split(dataset, calibration.value["split"]),
-        )
-        chosen = choose(settings.puzzles, len(puzzles), settings.seed)
-        inputs, identifiers = puzzles.inputs[chosen], puzzles.puzzle_identifiers[chosen]
+        measured = read_calibration(calibration.path / CALIBRATION)
+        inputs, identifiers = _puzzles(dataset, calibration.value["split"], settings)
         weights = rounded(open_network(loaded), inputs, identifiers, sites, measured, progress=progress)
         np.savez(home / WEIGHTS, **weights)  # type: ignore[arg-type]
 
