@@ -1,26 +1,64 @@
-"""From engines to segments: what the ACT loop steps, whichever runtime and topology is behind it."""
+"""From engines to segments: what the ACT loop steps, whichever runtime and topology is behind it.
+
+Standard library and numpy alone: Triton runs a copy, over engines that it serves itself.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from engines.act import StepOutput
+from engines.act import Array, StepOutput
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from engines.protocol import Array, Engine
-    from export.contract import Module
-    from hrm.config import HRMConfig
+
+class Named(Protocol):
+    """An input, of which the name is all that is asked here."""
+
+    @property
+    def name(self) -> str:
+        """The input's name."""
+
+
+class Runs(Protocol):
+    """What is asked of an engine; ``engines.protocol.Engine`` is more."""
+
+    @property
+    def inputs(self) -> Sequence[Named]:
+        """What ``run`` takes."""
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Compute every output from ``feeds``."""
+
+
+class Sizes(Protocol):
+    """What is asked of a configuration, ``hrm.config.HRMConfig`` or the orchestrator's settings."""
+
+    @property
+    def tokens(self) -> int:
+        """The sequence and the puzzle tokens before it."""
+
+    @property
+    def hidden_size(self) -> int:
+        """D, of every hidden state."""
+
+    @property
+    def H_cycles(self) -> int:
+        """Planner calls in a segment."""
+
+    @property
+    def L_cycles(self) -> int:
+        """Executor calls before each of them."""
 
 
 class EngineStepper:
     """A bundle's engines and initial carry; satisfies ``engines.act.Stepper``.
 
     Args:
-        engines: {encoder, segment} or {encoder, executor, planner}.
+        engines: by module, {encoder, segment} or {encoder, executor, planner}.
         carry: initial ``z_H`` and ``z_L`` [D], in the type of the engines' inputs.
         config: sizes and cycles.
         puzzle_table: [identifiers, E], where the encoder takes its row instead of the identifier.
@@ -28,9 +66,9 @@ class EngineStepper:
 
     def __init__(
         self,
-        engines: Mapping[Module, Engine],
+        engines: Mapping[Any, Runs],
         carry: tuple[Array, Array],
-        config: HRMConfig,
+        config: Sizes,
         puzzle_table: Array | None = None,
     ) -> None:
         self._engines = engines

@@ -29,6 +29,12 @@ class Target:
     impossible: dict[PrecisionName, str]
     """Precisions that this hardware can't compute in, and why."""
 
+    @property
+    def compute_capability(self) -> str | None:
+        """The GPU's, as NVIDIA and Triton write it (``sm_90`` is ``9.0``); None for a CPU."""
+        number = self.name.removeprefix("sm_")
+        return None if number == self.name else f"{number[:-1]}.{number[-1]}"
+
 
 _GPU_VARIANTS: dict[PrecisionName, Variant] = {"fp16": "fp16", "fp8": "fp16", "nvfp4": "fp16", "auto": "fp16"}
 _GPU_IMPOSSIBLE: dict[PrecisionName, str] = {

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from engines import act
+from engines.act import Policy
+from engines.solving import solve
 from hrm.documents import Document
 
 if TYPE_CHECKING:
@@ -14,13 +15,15 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from engines.act import Answers, Array, StepOutput, Stepper
+    from engines.act import Array, StepOutput, Stepper
+    from engines.slots import Indices
+    from engines.solving import Answers
     from hrm.data.dataset import PuzzleSet
 
 _SAMPLE = 8
 _SEGMENTS = 2
 """The second segment is the first that starts from a carry of the engine's own."""
-_POLICY = act.Policy("fixed", _SEGMENTS)
+_POLICY = Policy("fixed", _SEGMENTS)
 LOGIT_TOLERANCES = {"fp8": 0.1, "nvfp4": 0.3}
 """How far a logit may move with the batch in low precision, as a share of the largest one: what another kernel sums up
 in another order can fall on the other side of a rounding threshold, which the recurrence magnifies. On the bundled
@@ -104,8 +107,8 @@ def _logits(model: Stepper, puzzles: PuzzleSet, rows: npt.NDArray[np.intp], batc
     inputs = puzzles.inputs[rows]
     logits = np.empty((_SEGMENTS, *inputs.shape, puzzles.info.vocab_size), dtype=np.float32)
 
-    def observe(segment: int, where: npt.NDArray[np.intp], output: StepOutput) -> None:
-        logits[segment, where] = output.logits
+    def observe(segments: Indices, where: Indices, output: StepOutput) -> None:
+        logits[segments, where] = output.logits
 
-    act.solve(model, inputs, puzzles.puzzle_identifiers[rows], _POLICY, batch=batch, observe=observe)
+    solve(model, inputs, puzzles.puzzle_identifiers[rows], _POLICY, batch=batch, observe=observe)
     return logits

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 if TYPE_CHECKING:
     from engines.act import Array, StepOutput
+    from engines.slots import Indices
 
 Probabilities = npt.NDArray[np.float16]
 
@@ -22,9 +23,9 @@ class AnswerRecorder:
     def __init__(self, puzzles: int, sequence: int, vocabulary: int, segments: int) -> None:
         self.probabilities: Probabilities = np.zeros((segments, puzzles, sequence, vocabulary), dtype=np.float16)
 
-    def __call__(self, segment: int, rows: npt.NDArray[np.intp], output: StepOutput) -> None:
+    def __call__(self, segments: Indices, rows: Indices, output: StepOutput) -> None:
         """Keep the segment's answers."""
-        self.probabilities[segment, rows] = _softmax(output.logits)
+        self.probabilities[segments, rows] = _softmax(output.logits)
 
 
 class DriftMeter:
@@ -39,9 +40,9 @@ class DriftMeter:
         self._sum = 0.0
         self._cells = 0
 
-    def __call__(self, segment: int, rows: npt.NDArray[np.intp], output: StepOutput) -> None:
+    def __call__(self, segments: Indices, rows: Indices, output: StepOutput) -> None:
         """Compare the segment's answers."""
-        ours, theirs = _softmax(output.logits), self._reference[segment, rows]
+        ours, theirs = _softmax(output.logits), self._reference[segments, rows]
         distance = np.abs(ours.astype(np.float32) - theirs.astype(np.float32)).sum(axis=-1) / 2
         self._sum += float(np.nan_to_num(distance, nan=1.0).sum(dtype=np.float64))  # NaN is as far off as can be
         self._cells += distance.size

@@ -12,7 +12,7 @@ from zipfile import BadZipFile
 import numpy as np
 import numpy.typing as npt
 
-from engines.act import Answers, Policy, StepOutput, solve
+from engines.solving import Answers, solve
 from hrm import metrics
 from hrm.errors import StorageError
 from hrm.files import atomic_path
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from engines.act import Observer, Progress, Stepper
+    from engines.act import Policy, StepOutput, Stepper
+    from engines.slots import Indices
+    from engines.solving import Observer, Progress
     from hrm.data.dataset import PuzzleSet
 
 
@@ -67,7 +69,7 @@ def evaluate(
         policy: when a puzzle stops.
         batch: puzzles per call of the model, at most.
         observers: called after each segment with the puzzles' indices in the data set.
-        progress: called after each batch.
+        progress: called when puzzles are done.
 
     Raises:
         DatasetError: no puzzle has a label.
@@ -88,9 +90,9 @@ def evaluate(
 
 
 def _each(observers: Sequence[Observer]) -> Observer:
-    def observe(segment: int, rows: npt.NDArray[np.intp], output: StepOutput) -> None:
+    def observe(segments: Indices, rows: Indices, output: StepOutput) -> None:
         for observer in observers:
-            observer(segment, rows, output)
+            observer(segments, rows, output)
 
     return observe
 

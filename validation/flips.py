@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from engines.act import Answers
+    from engines.solving import Answers
     from hrm.data.dataset import PuzzleSet
 
 

@@ -1,4 +1,4 @@
-"""What can watch a run segment by segment (``engines.act.Observer``)."""
+"""What can watch a run segment by segment (``engines.solving.Observer``)."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from engines.act import finite
 from hrm import metrics
 from hrm.errors import EngineError
 from hrm.files import atomic_path
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from engines.act import StepOutput
+    from engines.slots import Indices
 
 
 class SolvedRecorder:
@@ -25,10 +27,10 @@ class SolvedRecorder:
         self._labels = labels
         self.solved = np.zeros((segments, len(labels)), dtype=np.bool_)
 
-    def __call__(self, segment: int, rows: npt.NDArray[np.intp], output: StepOutput) -> None:
+    def __call__(self, segments: Indices, rows: Indices, output: StepOutput) -> None:
         """Judge the segment's answers."""
         tokens = output.logits.argmax(axis=-1).astype(np.int32)
-        self.solved[segment, rows] = metrics.solved(tokens, self._labels[rows])
+        self.solved[segments, rows] = metrics.solved(tokens, self._labels[rows])
 
 
 class OutputRecorder:
@@ -43,11 +45,11 @@ class OutputRecorder:
         self.q_halt = np.full((segments, len(inputs)), np.nan, dtype=np.float32)
         self.q_continue = np.full_like(self.q_halt, np.nan)
 
-    def __call__(self, segment: int, rows: npt.NDArray[np.intp], output: StepOutput) -> None:
+    def __call__(self, segments: Indices, rows: Indices, output: StepOutput) -> None:
         """Keep the segment's outputs."""
-        self.logits[segment, rows] = output.logits
-        self.q_halt[segment, rows] = output.q_halt
-        self.q_continue[segment, rows] = output.q_continue
+        self.logits[segments, rows] = output.logits
+        self.q_halt[segments, rows] = output.q_halt
+        self.q_continue[segments, rows] = output.q_continue
 
     def save(self, path: Path) -> None:
         """Write the outputs and the puzzles' ``inputs`` to an ``.npz`` in one step.
@@ -60,17 +62,18 @@ class OutputRecorder:
             np.savez(file, inputs=self._inputs, logits=self.logits, q_halt=self.q_halt, q_continue=self.q_continue)
 
 
-def require_finite(segment: int, rows: npt.NDArray[np.intp], output: StepOutput) -> None:
+def require_finite(segments: Indices, rows: Indices, output: StepOutput) -> None:
     """Stop at the first NaN or infinity; for a model that others are measured against.
 
     Raises:
         EngineError: with the segment and the puzzle.
     """
-    finite = np.isfinite(output.logits).all(axis=(1, 2)) & np.isfinite(output.q_halt) & np.isfinite(output.q_continue)
-    if finite.all():
+    sound = finite(output.logits, output.q_halt, output.q_continue)
+    if sound.all():
         return
+    first = np.argmin(sound)
     raise EngineError(
         "the baseline cannot be used to judge an engine",
-        why=f"NaN or infinity in segment {segment + 1} of puzzle {rows[np.argmin(finite)]}",
+        why=f"NaN or infinity in segment {segments[first] + 1} of puzzle {rows[first]}",
         hint="evaluate the checkpoint with --dtype float32; if that fails too, its training went wrong",
     )

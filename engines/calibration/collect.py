@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from torch import Tensor, nn
 
-    from engines.act import Progress
+    from engines.solving import Progress
     from export.quantise.calibration import Method
     from export.quantise.sites import Quantisable
     from hrm.network import HRM

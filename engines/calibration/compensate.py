@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from torch import Tensor, nn
 
-    from engines.act import Progress
     from engines.calibration.collect import Hook
+    from engines.solving import Progress
     from export.quantise.calibration import Calibration
     from hrm.network import HRM
 

@@ -15,11 +15,21 @@ _AMPERE = 80
 
 def misfit(sidecar: Sidecar, version: str, gpu: str) -> str | None:
     """Why the plan cannot run with the library's ``version`` on ``gpu``; None where it can."""
-    if not _loads(sidecar, version):
+    if not loads(sidecar.version, version, version_compatible=sidecar.options.version_compatible):
         return f"it was built by {sidecar.runtime} {sidecar.version}, and {version} is installed"
     if gpu != sidecar.target and not (sidecar.options.hardware_compatible and _number(gpu) >= _AMPERE):
         return f"it was built for {sidecar.target}, and this machine has {gpu}"
     return None
+
+
+def loads(built: str, present: str, *, version_compatible: bool) -> bool:
+    """Whether a library of the version ``present`` loads a plan that ``built`` has built.
+
+    Of ``present`` only the beginning may be known (``10.13``): then what follows may be anything.
+    """
+    wanted, there = _parts(built), _parts(present)
+    known = wanted[: len(there)]
+    return known == there or (version_compatible and known[0] == there[0] and known < there)
 
 
 def oversize(sidecar: Sidecar, shapes: Mapping[str, Shape]) -> str | None:
@@ -32,13 +42,6 @@ def oversize(sidecar: Sidecar, shapes: Mapping[str, Shape]) -> str | None:
         if not inside:
             return f"{tensor} is {list(shape)}, and the plan was built for {list(least)} to {list(most)}"
     return None
-
-
-def _loads(sidecar: Sidecar, version: str) -> bool:
-    if version == sidecar.version:
-        return True
-    built, installed = _parts(sidecar.version), _parts(version)
-    return sidecar.options.version_compatible and built[0] == installed[0] and built <= installed
 
 
 def _parts(version: str) -> tuple[int, ...]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from engines.act import Policy, PolicyName, solve
+from engines.act import Policy, PolicyName
 from engines.onnx_runtime import RuntimeOptions
+from engines.solving import solve
 from hrm.data.dataset import check_fits, read_split
 from hrm.data.puzzles import read_inputs
 from hrm.errors import UsageError
@@ -19,7 +20,8 @@ from hrm_trt.pipeline.workdir import Workdir
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from engines.act import Answers, Array, Stepper
+    from engines.act import Array, Stepper
+    from engines.solving import Answers
     from hrm.config import HRMConfig
     from hrm_trt.pipeline.models import Model
     from validation.observers import OutputRecorder

@@ -14,8 +14,9 @@ from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
-from engines.act import PolicyName, confidence, solve
+from engines.act import PolicyName, confidence
 from engines.onnx_runtime import RuntimeOptions
+from engines.solving import solve
 from hrm.data.tasks import Task, task_of
 from hrm.errors import UsageError
 from hrm.files import is_file
@@ -28,7 +29,9 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from rich.console import RenderableType
 
-    from engines.act import Answers, Policy, StepOutput
+    from engines.act import Policy, StepOutput
+    from engines.slots import Indices
+    from engines.solving import Answers
     from hrm_trt.pipeline.models import Model
 
 _PAUSE_SECONDS = 0.4
@@ -80,8 +83,8 @@ def solve_command(options: SolveOptions, *, json: bool) -> None:
     puzzle = _puzzle(options, model)
     trace: list[Segment] = []
 
-    def keep(segment: int, rows: npt.NDArray[np.intp], output: StepOutput) -> None:
-        del segment, rows
+    def keep(segments: Indices, rows: Indices, output: StepOutput) -> None:
+        del segments, rows
         trace.append(
             Segment(
                 tokens=output.logits[0].argmax(axis=-1).astype(np.int32),

@@ -24,8 +24,8 @@ from validation.sensitivity import Outcome
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from engines.act import Observer
     from engines.onnx_runtime import RuntimeOptions
+    from engines.solving import Observer
     from export.contract import Module
     from export.quantise.sites import Assignment
     from hrm.data.dataset import PuzzleSet
@@ -41,6 +41,8 @@ CODE = (
     "hrm.metrics",
     "export",
     "engines.act",
+    "engines.slots",
+    "engines.solving",
     "engines.loading",
     "engines.onnx_runtime",
     "engines.stepper",

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from engines.act import Observer, PolicyName, Stepper
+    from engines.act import PolicyName, Stepper
     from engines.onnx_runtime import RuntimeOptions
+    from engines.solving import Observer
     from hrm.data.dataset import PuzzleSet
     from hrm_trt.pipeline.recipe import GateSettings
     from hrm_trt.pipeline.store import Artefact, Store

@@ -1,75 +1,14 @@
-"""The ACT loop, on a model whose behaviour is a table: what it answers and when it wants to stop."""
-
-from typing import Any
+"""How sure an answer is, and when a puzzle stops."""
 
 import numpy as np
-import numpy.typing as npt
 import pytest
+import scipy.special
+import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as nps
 
-from engines.act import Policy, StepOutput, confidence, solve
-
-SEQUENCE, VOCABULARY = 3, 5
-Array = npt.NDArray[Any]
-
-
-class Scripted:
-    """Puzzle k wants to halt at segment ``halts[k]`` and answers with the segment's number; z_H counts segments."""
-
-    def __init__(self, halts: list[int], sure_from: int = 10**6) -> None:
-        self.halts = np.array(halts)
-        self.sure_from = sure_from
-        self.batches: list[int] = []
-
-    def encode(self, inputs: Array, puzzle_identifiers: Array) -> Array:
-        return puzzle_identifiers.astype(np.float32)[:, None, None]
-
-    def initial_carry(self, batch: int) -> tuple[Array, Array]:
-        zeros = np.zeros((batch, 1, 1), dtype=np.float32)
-        return zeros, zeros.copy()
-
-    def step(self, z_H: Array, z_L: Array, input_embeddings: Array) -> StepOutput:
-        self.batches.append(len(z_H))
-        segment = z_H + 1
-        number = segment[:, 0, 0].astype(int)
-        wants = number >= self.halts[input_embeddings[:, 0, 0].astype(int)]
-        logits = np.zeros((len(z_H), SEQUENCE, VOCABULARY), dtype=np.float32)
-        sharpness = np.where(number >= self.sure_from, 100.0, 1.0)
-        logits[np.arange(len(z_H)), :, number % VOCABULARY] = sharpness[:, None]
-        return StepOutput(segment, z_L, logits, wants.astype(np.float32), np.full(len(z_H), 0.5, dtype=np.float32))
-
-
-def run(model: Scripted, policy: Policy, batch: int = 4, puzzles: int | None = None):
-    count = len(model.halts) if puzzles is None else puzzles
-    inputs = np.zeros((count, SEQUENCE), dtype=np.int32)
-    return solve(model, inputs, np.arange(count, dtype=np.int32), policy, batch=batch)
-
-
-def test_fixed_always_uses_every_segment():
-    answers = run(Scripted([1, 2, 9]), Policy("fixed", 6))
-    assert answers.depth.tolist() == [6, 6, 6]
-    assert (answers.tokens == 6 % VOCABULARY).all()
-
-
-@given(st.lists(st.integers(1, 12), min_size=1, max_size=20), st.integers(1, 8), st.integers(1, 10))
-def test_adaptive_stops_each_puzzle_by_itself(halts: list[int], batch: int, max_depth: int):
-    answers = run(Scripted(halts), Policy("adaptive", max_depth), batch)
-    expected = np.minimum(halts, max_depth)
-    assert answers.depth.tolist() == expected.tolist()
-    assert (answers.tokens == (expected % VOCABULARY)[:, None]).all()
-
-
-def test_halted_puzzles_leave_the_batch():
-    model = Scripted([1, 3, 3, 2])
-    run(model, Policy("adaptive", 8))
-    assert model.batches == [4, 3, 2]
-
-
-def test_confidence_stops_when_the_answer_is_sure():
-    answers = run(Scripted([99, 99], sure_from=3), Policy("confidence", 8, threshold=0.9))
-    assert answers.depth.tolist() == [3, 3]
-    assert answers.confidence == pytest.approx([1.0, 1.0])
+from engines.act import Policy, certainty, confidence, finite
 
 
 def test_confidence_is_the_mean_of_the_largest_softmax_probabilities():
@@ -77,40 +16,28 @@ def test_confidence_is_the_mean_of_the_largest_softmax_probabilities():
     assert confidence(logits) == pytest.approx([0.65])
 
 
-def test_observer_sees_the_puzzles_that_are_still_running():
-    seen = []
-    model = Scripted([2, 1, 3])
-    inputs = np.zeros((3, SEQUENCE), dtype=np.int32)
-    solve(
-        model,
-        inputs,
-        np.arange(3, dtype=np.int32),
-        Policy("adaptive", 8),
-        batch=2,
-        observe=lambda segment, rows, output: seen.append((segment, rows.tolist(), len(output.logits))),
+@given(
+    nps.arrays(
+        np.float32, st.tuples(*[st.integers(1, 4)] * 2, st.integers(2, 6)), elements=st.floats(-50, 50, width=32)
     )
-    assert seen == [(0, [0, 1], 2), (1, [0], 1), (0, [2], 1), (1, [2], 1), (2, [2], 1)]
+)
+def test_certainty_is_what_scipy_says_of_the_softmax(logits):
+    probabilities = scipy.special.softmax(logits.astype(np.float64), axis=-1)
+    sure, entropy = certainty(logits)
+    np.testing.assert_allclose(sure, probabilities.max(axis=-1).mean(axis=-1), rtol=1e-4)
+    np.testing.assert_allclose(entropy, scipy.stats.entropy(probabilities, axis=-1).mean(axis=-1), rtol=1e-3, atol=1e-4)
 
 
-def test_progress_counts_puzzles():
-    told = []
-    solve(
-        Scripted([1] * 5),
-        np.zeros((5, SEQUENCE), dtype=np.int32),
-        np.arange(5, dtype=np.int32),
-        Policy("fixed", 1),
-        batch=2,
-        progress=lambda done, total: told.append((done, total)),
-    )
-    assert told == [(2, 5), (4, 5), (5, 5)]
+def test_each_policy_has_its_own_reason_to_stop():
+    assert not Policy("fixed", 8).halts(1.0, 0.0, 1.0)
+    assert Policy("adaptive", 8).halts(0.2, 0.1, 0.0)
+    assert not Policy("adaptive", 8).halts(0.1, 0.1, 1.0)
+    assert Policy("confidence", 8, 0.9).halts(0.0, 1.0, 0.91)
+    assert not Policy("confidence", 8, 0.9).halts(1.0, 0.0, 0.9)
 
 
-def test_nan_marks_the_puzzle_it_came_up_in():
-    class Poisoned(Scripted):
-        def step(self, z_H: Array, z_L: Array, input_embeddings: Array) -> StepOutput:
-            output = super().step(z_H, z_L, input_embeddings)
-            output.logits[input_embeddings[:, 0, 0] == 1] = np.nan
-            return output
-
-    answers = run(Poisoned([1, 1, 1]), Policy("adaptive", 2))
-    assert answers.finite.tolist() == [True, False, True]
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_row_is_finite_only_if_all_its_heads_are(bad):
+    logits, q_halt, q_continue = np.zeros((4, 2, 3)), np.zeros(4), np.zeros(4)
+    logits[1, 1, 2] = q_halt[2] = q_continue[3] = bad
+    assert finite(logits, q_halt, q_continue).tolist() == [True, False, False, False]

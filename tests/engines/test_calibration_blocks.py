@@ -8,8 +8,9 @@ import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
 
-from engines.act import Policy, solve
+from engines.act import Policy
 from engines.calibration.blocks import fake_quantised, round_blocks
+from engines.solving import solve
 from engines.torch_runtime import torch_stepper
 from export.quantise.calibration import Calibration, SiteAmax
 from export.quantise.sites import sites, uniform

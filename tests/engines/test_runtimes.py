@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engines.act import Policy, solve
+from engines.act import Policy
 from engines.bundle import read_manifest
 from engines.loading import load_engines
 from engines.onnx_runtime import OnnxRuntimeEngine, RuntimeOptions, build
+from engines.solving import solve
 from engines.torch_runtime import TorchEngine, torch_stepper
 from hrm.checkpoint import locate
 from hrm.checkpoint.loading import load, network

@@ -6,6 +6,7 @@ import json
 import os
 import random
 import re
+import resource
 import shutil
 import signal
 import threading
@@ -223,10 +224,11 @@ def test_a_build_with_nothing_to_do_says_so_at_once(
     before = snapshot(workdir)
     seconds = []
     for _ in range(3):
-        began = time.perf_counter()
+        before_it = resource.getrusage(resource.RUSAGE_CHILDREN)
         again = command("build", "--workdir", workdir)
-        seconds.append(time.perf_counter() - began)
+        after_it = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds.append(after_it.ru_utime - before_it.ru_utime)
         assert again.code == 0
         assert "nothing has changed since the last build: no work was done" in again.err
         assert snapshot(workdir) == before
-    assert min(seconds) < 2
+    assert min(seconds) < 2  # of the processor: a busy machine is no failure

@@ -61,9 +61,9 @@ def output(logits):
 def drift(reference, logits):
     """Of one puzzle with one cell in one segment."""
     recorder = AnswerRecorder(1, 1, 2, 1)
-    recorder(0, np.arange(1), output([[reference]]))
+    recorder(np.zeros(1, int), np.arange(1), output([[reference]]))
     meter = DriftMeter(recorder.probabilities)
-    meter(0, np.arange(1), output([[logits]]))
+    meter(np.zeros(1, int), np.arange(1), output([[logits]]))
     return meter.drift
 
 
@@ -82,6 +82,6 @@ def test_drift_is_the_mean_over_puzzles_segments_and_cells():
     recorder = AnswerRecorder(2, 1, 2, 2)
     meter = DriftMeter(recorder.probabilities)
     for segment in range(2):
-        recorder(segment, np.arange(2), output([[[50, -50]], [[50, -50]]]))
-        meter(segment, np.arange(2), output([[[50, -50]], [[-50, 50] if segment else [50, -50]]]))
+        recorder(np.full(2, segment), np.arange(2), output([[[50, -50]], [[50, -50]]]))
+        meter(np.full(2, segment), np.arange(2), output([[[50, -50]], [[-50, 50] if segment else [50, -50]]]))
     assert meter.drift == pytest.approx(0.25)

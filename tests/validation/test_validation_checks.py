@@ -3,7 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from engines.act import Policy, solve
+from engines.act import Policy
+from engines.solving import solve
 from validation.checks import check_batch_independence, check_finite, check_varied
 
 BATCHES = (1, 16, 64)

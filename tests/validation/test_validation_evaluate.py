@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engines.act import Answers, Policy
+from engines.act import Policy
+from engines.solving import Answers
 from hrm.errors import DatasetError, StorageError
 from validation.evaluate import evaluate, load_evaluation, save_evaluation
 from validation.observers import OutputRecorder
@@ -39,11 +40,11 @@ def test_progress_and_observers_see_every_puzzle(model, puzzles):
         puzzles.first(20),
         Policy("fixed", 2),
         batch=8,
-        observers=[lambda segment, rows, output: seen.append((segment, rows.tolist()))],
+        observers=[lambda segments, rows, output: seen.extend(zip(segments.tolist(), rows.tolist(), strict=True))],
         progress=lambda done, total: steps.append((done, total)),
     )
     assert steps == [(8, 20), (16, 20), (20, 20)]
-    assert [row for segment, rows in seen if segment == 1 for row in rows] == list(range(20))
+    assert [row for segment, row in seen if segment == 1] == list(range(20))
 
 
 def test_an_evaluation_reads_back_as_it_was(tmp_path, trial, baseline):
