@@ -8,13 +8,17 @@ HrmTrtError                    1   never raised itself
 │   ├── BundleError                not a bundle, or changed since it was built
 │   ├── KitError                   not a kit, or changed since it was packed
 │   ├── RepositoryError            not a model repository, or not ours to write to
+│   │   └── OtherRepositoryError       not the one that the server reads
 │   └── UnwritableError            a path that this user cannot write
 ├── MissingError               3   this machine lacks something that was asked for by name
+│   └── UnreachableError           no server answers at the URL
 ├── BuildError                 4   a stage could not make its artefact
 │   ├── ExportError                the graph is not what the network computes
 │   ├── CalibrationError           magnitudes that no scale can be made from
 │   ├── EngineError                a runtime refused a graph or failed while running it
 │   └── StorageError               the disk is full or failing
+├── ServerError                4   a server refuses, fails, or answers wrongly
+│   └── RolloutError               it could not be brought to serve another version, and serves what it did
 ├── InconclusiveError          5   too few puzzles to say pass or fail
 └── GateError                  6   an engine loses too much accuracy, or was never gated
 """
@@ -77,6 +81,10 @@ class RepositoryError(UsageError):
     """The model repository cannot be read, or holds something that hrm-trt did not write."""
 
 
+class OtherRepositoryError(RepositoryError):
+    """The server does not read this model repository."""
+
+
 class UnwritableError(UsageError):
     """A path that this user cannot write."""
 
@@ -85,6 +93,10 @@ class MissingError(HrmTrtError):
     """This machine lacks something that was asked for by name."""
 
     exit_code = 3
+
+
+class UnreachableError(MissingError):
+    """No server answers at the URL."""
 
 
 class BuildError(HrmTrtError):
@@ -111,6 +123,16 @@ class TrainingError(BuildError):
 
 class StorageError(BuildError):
     """The disk is full or failing."""
+
+
+class ServerError(HrmTrtError):
+    """A server refuses, fails, or answers wrongly."""
+
+    exit_code = 4
+
+
+class RolloutError(ServerError):
+    """A server could not be brought to serve another version of a model."""
 
 
 class InconclusiveError(HrmTrtError):

@@ -1,99 +1,56 @@
-"""A model repository on disk: what lies where, the documents in it, and how they are read.
+"""A model repository on disk: what lies where, and how it is read.
 
 <repository>/hrm-trt.json             the marker: which model directories hrm-trt wrote
              .hrm-trt.lock            held by a publisher at work
-             <name>_encoder/          one directory per model, as Triton wants it
-                 config.pbtxt         names the versions to serve; written last
-                 <N>/model.onnx       the engine
+             <name>/                  the solver, which clients call; one directory per model, as Triton wants it
+                 config.pbtxt         names the current version and no other; written last of all
+                 <N>/model.py         what Triton starts
+                     engines/, …      copies of what it imports
+                     settings.json    sizes, policies, and the models that it calls, all of version N
+                     carry.npz        the initial carry
+                     puzzle_table.npy the puzzle table, where it is too large for a graph
                      manifest.json    the version's manifest, the same in every model of the set
-                     carry.npz        the initial carry  } only in the encoder's directory: every set has
-                     puzzle_table.npy the puzzle table   } one, and a request needs them before its first segment
+             <name>_encoder/          an engine
+                 config.pbtxt         names every version that the solver may call
+                 <N>/model.onnx       the engine for CPUs, or one model_<target>.plan for each GPU with its sidecar
+                     manifest.json
                  .hrm-trt/            what a publisher has not put in place yet, or is removing
              <name>_segment/          and _executor, _planner
 
-A set is what one name stands for: its models share their version numbers. A version counts only when every model of it
-is there. Files in a version's manifest are relative to the repository, so a published bundle is opened by the same code
-as a bundle directory: with the repository in the directory's place.
+A set is what one name stands for: its models share their version numbers, and a solver calls engines of its own version
+only. So the solver's configuration is what commits a version: a server that starts at any moment finds one whole
+version behind it. A version counts only when every model of it is there. Files in a version's manifest are relative to
+the repository, so a published bundle is opened by the code that opens bundle directories.
 
 Triton reads ``<N>.tmp`` as version N (it parses the leading digits), so nothing unfinished has such a name.
 """
 
 from __future__ import annotations
 
-import re
-from datetime import datetime
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 
-from engines.bundle import BundleManifest, Topology
-from export.contract import Module, TensorSpec
 from hrm.documents import Document
-from hrm.errors import RepositoryError, from_os_error
-from hrm.files import is_file, sha256_json
+from hrm.errors import RepositoryError
+from hrm.files import is_file, sha256_file
+from triton_models.config import CONFIG, parse_config
+from triton_models.manifest import Marker, VersionManifest, model_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator
     from pathlib import Path
+
+    from engines.bundle import BundleManifest, StoredFile, Topology
+
+    Verify = Callable[[Path, Iterable[StoredFile]], Iterator[tuple[Path, str]]]
+    """``damaged``, or what does the same for files that lie elsewhere."""
 
 MARKER = "hrm-trt.json"
 LOCK = ".hrm-trt.lock"
 SCRATCH = ".hrm-trt"
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 MANIFEST = "manifest.json"
 D = TypeVar("D", bound=Document)
-
-
-class Marker(Document):
-    """Which models of a repository are ours."""
-
-    format_version: Literal[1] = 1
-    sets: dict[str, tuple[str, ...]] = Field(default_factory=dict)
-    """Names to their models."""
-
-
-class ServedModel(Document):
-    """One model of a version, as Triton serves it."""
-
-    name: str
-    module: Module
-    runtime: str
-    max_batch: int
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
-
-
-class VersionManifest(Document):
-    """One version of a set: its models, and the bundles they come from with their verdicts and origins."""
-
-    format_version: Literal[1] = 1
-    name: str
-    version: int
-    gated: bool
-    """Whether every bundle passed under ``fixed``; False only where the publisher asked for that."""
-    policies: tuple[str, ...]
-    """Those that passed in every bundle; no others are offered."""
-    published: datetime
-    """UTC"""
-    models: tuple[ServedModel, ...]
-    bundles: tuple[BundleManifest, ...]
-    """Their files relative to the repository."""
-
-    def model(self, name: str) -> ServedModel | None:
-        """The model of this name, if the version has it."""
-        return next((model for model in self.models if model.name == name), None)
-
-
-def model_name(name: str, module: Module) -> str:
-    """The model, and so the directory, of one module of the set ``name``."""
-    return f"{name}_{module}"
-
-
-def content_digest(gated: bool, policies: Sequence[str], bundles: Sequence[BundleManifest]) -> str:
-    """Digest of what makes a publication another one: bytes, limits, policies and the stamp; not its number."""
-    thresholds = [[gate.policy, gate.threshold] for b in bundles for gate in b.gates if gate.policy in policies]
-    parts = [[b.digest, b.target, b.runtime, b.profile.model_dump()] for b in bundles]
-    return sha256_json([gated, policies, thresholds, parts])
 
 
 def read_marker(repository: Path) -> Marker:
@@ -108,53 +65,6 @@ def read_marker(repository: Path) -> Marker:
 def is_version_name(name: str) -> bool:
     """Whether a directory of this name is a version: Triton reads ``2.tmp`` as 2, and ignores ``02``."""
     return name.isascii() and name.isdecimal() and not name.startswith("0")
-
-
-def check_destination(repository: Path, name: str) -> None:
-    """Refuse, before any work, what publishing would refuse at its end.
-
-    Raises:
-        RepositoryError: no model can have this name, or the repository holds something else.
-        UnwritableError: it cannot be looked into.
-    """
-    check_name(name)
-    try:
-        check_ours(repository)
-    except OSError as error:
-        raise from_os_error(error, repository) from error
-
-
-def check_name(name: str) -> None:
-    """Refuse what cannot be a directory's name or stand in a URL.
-
-    Raises:
-        RepositoryError: no model can have this name.
-    """
-    if not _NAME.fullmatch(name):
-        raise RepositoryError(
-            f"{name!r} cannot be a model's name",
-            why="it becomes the name of directories and a part of URLs",
-            hint="use letters, digits, '-', '_' and '.', starting with a letter or digit",
-        )
-
-
-def check_ours(repository: Path) -> None:
-    """Refuse a directory with contents but no marker; the beginnings of our own are no contents.
-
-    Raises:
-        RepositoryError: it holds something that hrm-trt did not write.
-    """
-    if (repository / MARKER).is_file():
-        read_marker(repository)
-        return
-    entries = repository.iterdir() if repository.is_dir() else iter(())
-    others = sorted(path.name for path in entries if path.name != LOCK and not path.name.startswith(f".{MARKER}."))
-    if others:
-        raise RepositoryError(
-            f"{repository} is not a model repository of hrm-trt",
-            why=f"it holds {others[0]} and no {MARKER}; nothing there was changed",
-            hint="publish to an empty or new directory, and give the server both with --model-repository",
-        )
 
 
 def numbered(model: Path) -> Iterator[tuple[int, Path]]:
@@ -185,6 +95,16 @@ def read_versions(repository: Path, name: str) -> tuple[VersionManifest, ...]:
     return tuple(version for version in found if _is_complete(repository, version))
 
 
+def damaged(repository: Path, files: Iterable[StoredFile]) -> Iterator[tuple[Path, str]]:
+    """Those of ``files`` that are not what was published, and what is wrong with them."""
+    for file in {file.file: file for file in files}.values():
+        path = repository / file.file
+        if not path.is_file():
+            yield path, f"there is no {path.name}"
+        elif sha256_file(path) != file.sha256:
+            yield path, f"{path.name} is not the file that was published"
+
+
 def list_published(repository: Path) -> tuple[VersionManifest, ...]:
     """Every version of every set, by name and number: models, digests, verdicts.
 
@@ -195,13 +115,56 @@ def list_published(repository: Path) -> tuple[VersionManifest, ...]:
     return tuple(version for name in names for version in read_versions(repository, name))
 
 
+def named_sets(repository: Path, names: Collection[str]) -> tuple[str, ...]:
+    """``names``, in order; every set of ``repository`` if there are none.
+
+    Raises:
+        RepositoryError: not a repository of ours, or one of them is not there.
+    """
+    sets = sorted(read_marker(repository).sets)
+    for name in names:
+        if name not in sets:
+            raise RepositoryError(
+                f"{repository} holds no set named {name}",
+                why=f"published there: {', '.join(sets) or 'nothing'}",
+                hint="`hrm-trt repository status REPOSITORY` lists what is there",
+            )
+    return tuple(names or sets)
+
+
 def is_published(path: Path) -> bool:
     """Whether ``path`` reads REPOSITORY/NAME, with a set of that name in a repository of ours."""
     return is_file(path.parent / MARKER) and path.name in read_marker(path.parent).sets
 
 
+def current_version(repository: Path, name: str) -> int | None:
+    """The version that a server would serve: the one that the solver's configuration names.
+
+    None where there is no such configuration: nothing of the set was ever committed, or its versions have no solver.
+
+    Raises:
+        MissingError: tritonclient is not installed.
+    """
+    try:
+        config = parse_config((repository / model_name(name, "solver") / CONFIG).read_text())
+    except (OSError, ValueError):
+        return None
+    return max(config.version_policy.specific.versions, default=None)
+
+
+def current_manifest(repository: Path, name: str) -> VersionManifest | None:
+    """The version that ``current_version`` names, if it is there.
+
+    Raises:
+        RepositoryError: a version directory of the set holds something else.
+        MissingError: tritonclient is not installed.
+    """
+    current = current_version(repository, name)
+    return next((version for version in read_versions(repository, name) if version.version == current), None)
+
+
 def open_published(path: Path, topology: Topology | None = None) -> tuple[Path, BundleManifest]:
-    """The newest published bundle at REPOSITORY/NAME, and the directory that its files are relative to.
+    """The bundle of the current version at REPOSITORY/NAME, and the directory that its files are relative to.
 
     Args:
         path: REPOSITORY/NAME.
@@ -209,12 +172,12 @@ def open_published(path: Path, topology: Topology | None = None) -> tuple[Path, 
 
     Raises:
         RepositoryError: no such repository, set or topology.
+        MissingError: tritonclient is not installed.
     """
     repository, name = path.parent, path.name
     sets = read_marker(repository).sets
-    versions = read_versions(repository, name) if name in sets else ()
-    bundles = versions[-1].bundles if versions else ()
-    for bundle in bundles:
+    version = _served(repository, name) if name in sets else None
+    for bundle in () if version is None else version.bundles:
         if topology in (None, bundle.topology):
             return repository, bundle
     raise RepositoryError(
@@ -222,6 +185,12 @@ def open_published(path: Path, topology: Topology | None = None) -> tuple[Path, 
         why=f"published there: {', '.join(sorted(sets)) or 'nothing'}",
         hint="`hrm-trt inspect REPOSITORY` lists what is there",
     )
+
+
+def _served(repository: Path, name: str) -> VersionManifest | None:
+    """The current version; of a set whose versions have no solver yet, the newest."""
+    before_solvers = (version for version in reversed(read_versions(repository, name)) if version.solver is None)
+    return current_manifest(repository, name) or next(before_solvers, None)
 
 
 def _is_complete(repository: Path, version: VersionManifest) -> bool:

@@ -14,15 +14,13 @@ import filelock
 
 from hrm.errors import RepositoryError, from_os_error
 from hrm.files import sync, write_bytes, write_json
-from triton_models.config import CONFIG, PLATFORMS, ModelDescription, config_text, tensor
+from triton_models.config import CONFIG
+from triton_models.manifest import Marker, model_name
+from triton_models.ownership import check_ours
 from triton_models.repository import (
     LOCK,
     MARKER,
     SCRATCH,
-    Marker,
-    VersionManifest,
-    check_ours,
-    model_name,
     numbered,
     read_marker,
     read_version,
@@ -30,8 +28,10 @@ from triton_models.repository import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
+
+    from triton_models.manifest import VersionManifest
 
 _LOCK_SECONDS = 600.0
 
@@ -103,34 +103,34 @@ def put_in_place(staged: Path, repository: Path, version: VersionManifest) -> No
     sync(repository)
 
 
-def settle(repository: Path, name: str, keep: int, scratch: Path) -> None:
-    """Configure every model for the last ``keep`` versions, and then remove the older ones."""
-    versions = read_versions(repository, name)
+def remove_version(repository: Path, version: VersionManifest, scratch: Path) -> None:
+    """Remove the directories of ``version``."""
+    for path in (repository / model.name / str(version.version) for model in version.models):
+        if path.exists():
+            _discard(path, scratch)
+
+
+def remove_models(repository: Path, models: Iterable[str], scratch: Path) -> None:
+    """Remove whole model directories; of the one that the scratch directory is in, all the rest."""
+    for path in (repository / model for model in models):
+        if path == scratch.parent:
+            (path / CONFIG).unlink(missing_ok=True)
+            for _, version in list(numbered(path)):
+                _discard(version, scratch)
+        elif path.exists():
+            _discard(path, scratch)
+
+
+def remember_models(repository: Path, name: str) -> None:
+    """Have the marker name the models of the set ``name`` that are still there; none of them leaves no set."""
     marker = read_marker(repository)
-    for model in marker.sets[name]:
-        if any(version.model(model) for version in versions[-keep:]):
-            _write_if_other(repository / model / CONFIG, config_text(describe(model, versions[-keep:])))
-        elif (repository / model).exists():
-            _discard(repository / model, scratch)
-    for version in versions[:-keep]:
-        for path in (repository / each.name / str(version.version) for each in version.models):
-            if path.exists():
-                _discard(path, scratch)
-    _write_marker(repository, marker, name, [each for each in marker.sets[name] if (repository / each).exists()])
+    _write_marker(repository, marker, name, [each for each in marker.sets[name] if _holds_anything(repository / each)])
 
 
-def describe(model: str, versions: Sequence[VersionManifest]) -> ModelDescription:
-    """What Triton has to know about ``model`` to serve those of ``versions`` that have it, one at least."""
-    having = [(version.version, served) for version in versions if (served := version.model(model))]
-    _, newest = having[-1]
-    return ModelDescription(
-        name=model,
-        platform=PLATFORMS[newest.runtime],
-        max_batch=newest.max_batch,
-        inputs=tuple(map(tensor, newest.inputs)),
-        outputs=tuple(map(tensor, newest.outputs)),
-        versions=tuple(number for number, _ in having),
-    )
+def write_if_other(path: Path, text: str) -> None:
+    """Leave an unchanged file alone: a server that polls would load its model again."""
+    if not path.exists() or path.read_text() != text:
+        write_bytes(path, text.encode())
 
 
 def _mark(repository: Path, name: str, models: Sequence[str]) -> None:
@@ -140,8 +140,8 @@ def _mark(repository: Path, name: str, models: Sequence[str]) -> None:
     for model in models:
         if model not in ours and (repository / model).exists():
             raise RepositoryError(
-                f"{repository / model} was not written by hrm-trt",
-                why=f"{MARKER} does not list it; nothing there was changed",
+                f"{repository / model} is not a model of the set {name}",
+                why=f"{MARKER} does not list it as a model of {name}; nothing there was changed",
                 hint="publish under another --name",
             )
     _write_marker(repository, marker, name, [*ours, *(model for model in models if model not in ours)])
@@ -149,14 +149,13 @@ def _mark(repository: Path, name: str, models: Sequence[str]) -> None:
 
 def _write_marker(repository: Path, marker: Marker, name: str, models: Sequence[str]) -> None:
     if marker.sets.get(name) != tuple(models):
-        changed = marker.model_copy(update={"sets": marker.sets | {name: tuple(models)}})
+        sets = marker.sets | {name: tuple(models)}
+        changed = marker.model_copy(update={"sets": {each: theirs for each, theirs in sets.items() if theirs}})
         write_json(repository / MARKER, changed.model_dump(mode="json"))
 
 
-def _write_if_other(path: Path, text: str) -> None:
-    """Leave an unchanged file alone: a server that polls would load its model again."""
-    if not path.exists() or path.read_text() != text:
-        write_bytes(path, text.encode())
+def _holds_anything(model: Path) -> bool:
+    return model.exists() and any(path.name != SCRATCH for path in model.iterdir())
 
 
 def _unlink_unfinished(directory: Path, name: str) -> None:

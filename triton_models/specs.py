@@ -9,6 +9,7 @@ from export.contract import Signature, TensorSpec
 from export.metadata import read_graph
 from hrm.errors import EngineError
 from triton_models.config import DATA_TYPES
+from triton_models.manifest import ServedEngine
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,6 +30,25 @@ def engine_specs(path: Path) -> Signature:
     graph = read_graph(path).graph
     weights = {tensor.name for tensor in graph.initializer}
     return Signature(_specs(value for value in graph.input if value.name not in weights), _specs(graph.output))
+
+
+def served_engine(path: Path, target: str, file: str) -> ServedEngine:
+    """What a version's manifest says of the engine in ``path``, which is published for ``target`` as ``file``.
+
+    Raises:
+        BundleError: a plan without a sidecar.
+    """
+    if path.suffix != ".plan":
+        return ServedEngine(target=target, file=file)
+    sidecar = read_sidecar(path)
+    options = sidecar.options
+    return ServedEngine(
+        target=target,
+        file=file,
+        tensorrt=sidecar.version,
+        version_compatible=options.version_compatible,
+        hardware_compatible=options.hardware_compatible,
+    )
 
 
 def _specs(values: Iterable[Any]) -> tuple[TensorSpec, ...]:

@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 import typer
 
 from hrm_trt.cli.data_app import data_app
+from hrm_trt.cli.options import AllowEmulated, Json, Workdir
+from hrm_trt.cli.serving_app import serving_app
 
 app = typer.Typer(
     name="hrm-trt",
@@ -19,14 +21,8 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 app.add_typer(data_app, name="data")
+app.add_typer(serving_app)  # its commands stand beside these
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
-Workdir = Annotated[
-    Path | None,
-    typer.Option(
-        "--workdir", envvar="HRM_TRT_WORKDIR", help="Where artefacts and bundles are kept.", show_default=".hrm-trt"
-    ),
-]
 ModelName = Annotated[
     str | None,
     typer.Option(
@@ -59,12 +55,6 @@ Quantised = Annotated[
 ]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Gate on the first N test puzzles.")]
 BundleName = Annotated[str | None, typer.Option("--name", help="The bundle's and the published models' name.")]
-AllowEmulated = Annotated[
-    bool,
-    typer.Option(
-        "--allow-emulated", help="Also publish what passed on a CPU in place of its GPU; the manifest says so."
-    ),
-]
 Threads = Annotated[int, typer.Option("--threads", min=0, help="Threads for the engine; 0 takes every core.")]
 
 
@@ -112,7 +102,13 @@ def build(
     until: Annotated[
         str, typer.Option(help="Stop after: load, export, calibrate, quantise, build, validate or publish.")
     ] = "publish",
-    publish: Annotated[Path | None, typer.Option(help="The Triton model repository that gets what passed.")] = None,
+    publish: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PLACE",
+            help="The Triton model repository that gets what passed: a directory, or a URL such as s3://bucket/models.",
+        ),
+    ] = None,
     name: BundleName = None,
     limit: Limit = None,
     threads: Annotated[int | None, typer.Option(min=0, help="Threads for engines; 0 takes every core.")] = None,
@@ -255,47 +251,6 @@ def solve(
         workdir=workdir,
     )
     solve_command(options, json=json)
-
-
-@app.command()
-def publish(
-    bundles: Annotated[
-        list[str], typer.Argument(help="Bundles of one checkpoint: names in the work directory, or paths.")
-    ],
-    repository: Annotated[Path, typer.Option(help="The Triton model repository.")],
-    name: Annotated[str | None, typer.Option(help="The published models' name.")] = None,
-    keep: Annotated[int, typer.Option(min=1, help="Versions to keep.")] = 3,
-    allow_ungated: Annotated[
-        bool, typer.Option("--allow-ungated", help="Publish without a passing gate; the manifest will say so.")
-    ] = False,
-    allow_emulated: AllowEmulated = False,
-    workdir: Workdir = None,
-    json: Json = False,
-) -> None:
-    """Publish bundles that passed their gate to a Triton model repository."""
-    from hrm_trt.cli.publish import publish_command
-
-    publish_command(
-        bundles,
-        repository,
-        name=name,
-        keep=keep,
-        allow_ungated=allow_ungated,
-        allow_emulated=allow_emulated,
-        workdir=workdir,
-        json=json,
-    )
-
-
-@app.command()
-def preflight(
-    repository: Annotated[Path, typer.Argument(help="A Triton model repository.")],
-    json: Json = False,
-) -> None:
-    """Check a model repository for what a server would refuse."""
-    from hrm_trt.cli.publish import preflight_command
-
-    raise typer.Exit(preflight_command(repository, json=json))
 
 
 @app.command()

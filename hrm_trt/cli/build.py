@@ -17,6 +17,7 @@ from hrm_trt.pipeline.kit import build_kit
 from hrm_trt.pipeline.recipe import STAGES, Recipe, make_recipe, read_recipe
 from hrm_trt.pipeline.run import run
 from hrm_trt.pipeline.workdir import Workdir
+from triton_models.remote import full
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,7 +38,7 @@ class BuildOptions:
     runtime: str | None = None
     quantise: list[str] | None = None
     policies: list[str] | None = None
-    publish: Path | None = None
+    publish: str | None = None
     name: str | None = None
     limit: int | None = None
     threads: int | None = None
@@ -56,7 +57,7 @@ class BuildOptions:
         nested: dict[str, dict[str, Any]] = {
             "gate": {"policies": self.policies, "limit": self.limit},
             "publish": {
-                "repository": None if self.publish is None else str(self.publish.absolute()),
+                "repository": None if self.publish is None else full(self.publish),
                 "allow_emulated": self.allow_emulated or None,
             },
             "quantise": {"modules": self.quantise},

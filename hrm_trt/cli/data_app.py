@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from hrm_trt.cli.options import Json
+
 data_app = typer.Typer(
     help="Make a data set: new puzzles, published ones, or your own rows, in the official layout.",
     no_args_is_help=True,
@@ -37,7 +39,6 @@ Test = Annotated[
     typer.Option(min=0, help="Puzzles to gate on.", show_default="1000; with --import all of test.csv"),
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Another seed, another data set.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 
 
 @data_app.command()

@@ -51,11 +51,11 @@ def inspect(what: str, workdir: Workdir) -> Finding:
         return _plan(path)
     if is_file(path / MARKER):
         return _repository(path)
-    if is_file(path.parent / MARKER) and is_file(path / CONFIG):
-        return _served(path)
     if is_published(path) or any(is_file(place / MANIFEST) for place in (path, workdir.bundle(what))):
         model = find_model(what, workdir)
         return _bundle(model.root, model.manifest)
+    if is_file(path.parent / MARKER) and is_file(path / CONFIG):
+        return _served(path)
     return _checkpoint(what)
 
 

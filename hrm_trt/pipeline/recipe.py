@@ -96,9 +96,11 @@ class QuantiseSettings(Document):
 class PublishSettings(Document):
     """Where a bundle that passed goes."""
 
-    repository: Path = Field(description="the Triton model repository")
+    repository: str = Field(description="the Triton model repository: a directory, or a URL like s3://bucket/models")
     name: str | None = Field(None, description="the models' name; the recipe's when left out")
     keep: int = Field(3, gt=0, description="versions to keep")
+    slots: int | None = Field(None, gt=0, description="puzzles that run at once; profile.batch.opt when left out")
+    queue: int = Field(1024, gt=0, description="requests that may wait for a slot")
     allow_emulated: bool = Field(False, description="also what passed on a CPU in place of its own GPU")
 
 
@@ -170,5 +172,6 @@ def _absolute(values: dict[str, Any], home: Path) -> dict[str, Any]:
         result["dataset"] = str((home / result["dataset"]).resolve())
     publish = result.get("publish")
     if isinstance(publish, dict) and isinstance(publish.get("repository"), str):
-        result["publish"] = {**publish, "repository": str((home / publish["repository"]).resolve())}
+        place = publish["repository"]
+        result["publish"] = {**publish, "repository": place if "://" in place else str((home / place).resolve())}
     return result

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from engines.bundle import GateRecord
-    from triton_models.publish import Published
+    from triton_models.publication import Published
 
 Status = Literal["built", "cached", "needs-target", "unsupported", "failed"]
 _VERDICT_CODES = {"fail": GateError.exit_code, "inconclusive": InconclusiveError.exit_code, "pass": 0}

@@ -20,7 +20,7 @@ from hrm_trt.pipeline.result import BuildResult
 from hrm_trt.pipeline.state import Build
 from hrm_trt.pipeline.store import Store
 from hrm_trt.pipeline.trial import prepare as prepare_trial
-from triton_models.repository import check_destination
+from triton_models.remote import check_destination
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -169,7 +169,13 @@ def _publish(build: Build, passed: Passed) -> None:
     if sum(pair.refusal is None for pair in build.recipe.pairs()) > 1:
         name = f"{name}-{passed.pair.target}-{passed.pair.precision}"
     published = publish(
-        passed.bundles, settings.repository, name, keep=settings.keep, allow_emulated=settings.allow_emulated
+        passed.bundles,
+        settings.repository,
+        name,
+        keep=settings.keep,
+        slots=settings.slots,
+        queue=settings.queue,
+        allow_emulated=settings.allow_emulated,
     )
     build.result.worked |= published.new
     build.result.published.append(published)

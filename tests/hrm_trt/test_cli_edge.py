@@ -19,7 +19,8 @@ CHECKPOINT = Path(__file__).parents[2] / "checkpoints/sudoku-4x4"
 DATASET = CHECKPOINT / "dataset"
 HEAVY = ("torch", "onnx", "onnxruntime", "scipy", "matplotlib", "tritonclient", "huggingface_hub", "safetensors")
 COMMANDS = (
-    "data", "train", "build", "evaluate", "solve", "publish", "preflight", "inspect", "convert", "doctor", "schema",
+    "data", "train", "build", "pack", "unpack", "evaluate", "solve", "sensitivity", "publish", "rollback", "repository",
+    "preflight", "probe", "drain", "inspect", "convert", "doctor", "schema",
 )  # fmt: skip
 
 
@@ -90,6 +91,7 @@ DOCUMENTS = {
     "inspect CHECKPOINT": {"format_version", "kind", "parameters", "tensors"},
     "publish sudoku-4x4-cpu-fp32 --workdir DEMO --repository TMP/models": {"name", "version", "models", "gated"},
     "preflight DEMO/repository": {"repository", "problems"},
+    "repository status DEMO/repository": {"repository", "server", "sets"},
     "convert CHECKPOINT TMP/out.safetensors": {"output", "sha256", "architecture"},
 }
 

@@ -1,4 +1,4 @@
-"""A real tritonserver on this machine's CPU, for the tests: nvidia-pytriton's, in an environment of its own."""
+"""A real tritonserver on this machine's CPU, for tests and benchmarks: nvidia-pytriton's, in its own environment."""
 
 from __future__ import annotations
 
@@ -17,23 +17,39 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 _ROOT = Path(__file__).parents[2]
 _BACKENDS = Path(__file__).parent / "backends"
 _START_SECONDS = 60.0
 _STOP_SECONDS = 10.0
+_SHARED_MEMORY = Path("/dev/shm")
+_PREFIX = "hrm_trt"
 INSTALL = "make .venv/triton-server/ready"
 
 
 @dataclass(frozen=True)
 class Server:
-    """A running server."""
+    """A running server: the addresses of its services, its log, and its process."""
 
     http: str
     grpc: str
+    metrics: str
     log: Path
+    pid: int
+
+    def stubs(self, model: str | None = None) -> list[psutil.Process]:
+        """The processes that run Python models: all of them, or those of ``model``."""
+        found = []
+        for process in _children(self.pid):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                served = model_of(process)
+                if served and model in (None, served):
+                    found.append(process)
+        return found
 
 
 def environment() -> Path:
@@ -44,47 +60,63 @@ def environment() -> Path:
     return place.absolute()
 
 
+def libraries() -> Path:
+    """The shared libraries that the server's wheel brings."""
+    return _packages(environment()) / "nvidia_pytriton.libs"
+
+
 @contextlib.contextmanager
-def running(repository: Path, scratch: Path) -> Iterator[Server]:
-    """Serve ``repository`` as in production: complete configurations, models loaded on request only."""
-    http, grpc = _free_ports(2)
-    shared_memory = f"hrm_trt_{uuid.uuid4().hex[:8]}"
+def running(repository: Path, scratch: Path, options: Mapping[str, object] | None = None) -> Iterator[Server]:
+    """Serve ``repository`` as in production: complete configurations, models loaded on request only.
+
+    Args:
+        repository: the model repository.
+        scratch: an empty directory for backends and the log.
+        options: tritonserver's own (``{"exit-timeout-secs": 30}``), beside or in place of the usual ones.
+    """
+    _remove_leftovers()
+    ports = dict(zip(("http", "grpc", "metrics"), _free_ports(3), strict=True))
+    shared_memory = f"{_PREFIX}_{os.getpid()}_{uuid.uuid4().hex[:8]}"
     log = scratch / "tritonserver.log"
+    arguments = _options(repository, scratch, ports, shared_memory) | dict(options or {})
     with log.open("wb") as output:
-        process = _start(repository, scratch, http, grpc, shared_memory, output.fileno())
+        process = _start(arguments, scratch, output.fileno())
     try:
-        _wait_until_ready(process, http, log)
-        yield Server(http=f"127.0.0.1:{http}", grpc=f"127.0.0.1:{grpc}", log=log)
+        _wait_until_ready(process, ports["http"], log)
+        addresses = {service: f"127.0.0.1:{port}" for service, port in ports.items()}
+        yield Server(**addresses, log=log, pid=process.pid)
     finally:
         _stop(process)
-        for region in Path("/dev/shm").glob(f"{shared_memory}*"):
-            region.unlink(missing_ok=True)
+        _remove_shared_memory(shared_memory)
 
 
-def _start(
-    repository: Path, scratch: Path, http: int, grpc: int, shared_memory: str, output: int
-) -> subprocess.Popen[bytes]:
-    place = environment()
-    options = {
-        "model-repository": repository,
-        "backend-directory": _backends(place, scratch / "backends"),
+def _options(repository: Path, scratch: Path, ports: Mapping[str, int], shared_memory: str) -> dict[str, object]:
+    addresses = {f"{service}-address": "127.0.0.1" for service in ports}
+    return {
+        **addresses,
+        **{f"{service}-port": port for service, port in ports.items()},
+        "model-repository": repository.absolute(),
+        "backend-directory": _backends(environment(), scratch.absolute() / "backends"),
         "model-control-mode": "explicit",
-        "http-address": "127.0.0.1",
-        "http-port": http,
-        "grpc-address": "127.0.0.1",
-        "grpc-port": grpc,
-        "allow-metrics": "false",
         "allow-gpu-metrics": "false",
+        "allow-cpu-metrics": "false",
         "exit-timeout-secs": 5,
         "backend-config": f"python,shm-region-prefix-name={shared_memory}",
     }
+
+
+def _start(options: Mapping[str, object], scratch: Path, output: int) -> subprocess.Popen[bytes]:
+    """Start it away from our sources: the current directory is the first place where Python models import from."""
+    place = environment()
     variables = {
         "PATH": f"{place / 'bin'}:{os.environ['PATH']}",
-        "LD_LIBRARY_PATH": f"{_packages(place) / 'nvidia_pytriton.libs'}:{sysconfig.get_config_var('LIBDIR')}",
+        "LD_LIBRARY_PATH": f"{libraries()}:{sysconfig.get_config_var('LIBDIR')}",
     }
     program = _wheel(place) / "bin" / "tritonserver"
     arguments = ["--disable-auto-complete-config", *(f"--{name}={value}" for name, value in options.items())]
-    return subprocess.Popen([program, *arguments], env=os.environ | variables, stdout=output, stderr=subprocess.STDOUT)
+    return subprocess.Popen(
+        [program, *arguments], cwd=scratch, env=os.environ | variables, stdout=output, stderr=subprocess.STDOUT
+    )
 
 
 def _backends(place: Path, directory: Path) -> Path:
@@ -123,9 +155,40 @@ def _wait_until_ready(process: subprocess.Popen[bytes], port: int, log: Path) ->
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
+    """End the server and whatever it started; a server that was killed leaves its stubs behind."""
+    children = _children(process.pid)
     process.send_signal(signal.SIGTERM)
     try:
         process.wait(_STOP_SECONDS)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+    _, alive = psutil.wait_procs(children, timeout=1)
+    for child in alive:
+        child.kill()
+
+
+def _children(pid: int) -> list[psutil.Process]:
+    try:
+        return psutil.Process(pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+
+
+def model_of(process: psutil.Process) -> str | None:
+    """The model that a stub runs: its first argument is ``<repository>/<model>/<version>/model.py``."""
+    program, *arguments = process.cmdline() or [""]
+    return Path(arguments[0]).parts[-3] if program.endswith("triton_python_backend_stub") else None
+
+
+def _remove_shared_memory(prefix: str) -> None:
+    for region in _SHARED_MEMORY.glob(f"{prefix}*"):
+        region.unlink(missing_ok=True)
+
+
+def _remove_leftovers() -> None:
+    """What servers of killed test runs have left: a server's regions carry the id of the process that started it."""
+    for region in _SHARED_MEMORY.glob(f"{_PREFIX}_*_*"):
+        owner = region.name.removeprefix(f"{_PREFIX}_").partition("_")[0]
+        if owner.isdecimal() and not psutil.pid_exists(int(owner)):
+            region.unlink(missing_ok=True)

@@ -38,6 +38,7 @@ def described(name: str, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSp
         inputs=tuple(map(tensor, inputs)),
         outputs=tuple(map(tensor, outputs)),
         versions=(2, 3),
+        filename="model.onnx",
     )
 
 
@@ -51,7 +52,7 @@ def test_the_encoder_is_described_in_full() -> None:
         'input {\n  name: "inputs"\n  data_type: TYPE_INT32\n  dims: -1\n}\n'
         'input {\n  name: "puzzle_identifiers"\n  data_type: TYPE_INT32\n  dims: 1\n  reshape {\n  }\n}\n'
         'output {\n  name: "input_embeddings"\n  data_type: TYPE_FP32\n  dims: -1\n  dims: 4\n}\n'
-        "instance_group {\n  kind: KIND_CPU\n}\n"
+        "instance_group {\n  count: 1\n  kind: KIND_CPU\n}\n"
         'default_model_filename: "model.onnx"\n'
     )
 

@@ -14,13 +14,16 @@ from engines.bundle import MANIFEST
 from hrm.errors import BuildError, BundleError, GateError, RepositoryError, UnwritableError, UsageError
 from triton_models.config import parse_config
 from triton_models.preflight import preflight
-from triton_models.publish import Published, publish
+from triton_models.publish import publish
 from triton_models.repository import list_published
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from triton_models.publication import Published
+
 MODULES = ("encoder", "segment", "executor", "planner")
+ENGINES = tuple(f"tiny_{module}" for module in MODULES)
 
 
 def snapshot(directory: Path) -> dict[str, tuple[int, int, bytes]]:
@@ -41,29 +44,21 @@ def directories(model: Path) -> list[str]:
     return sorted(path.name for path in model.iterdir() if path.is_dir())
 
 
-def test_two_bundles_become_four_models(repository: Path, both: list[Path]) -> None:
-    assert sorted(path.name for path in repository.iterdir() if path.is_dir()) == sorted(
-        f"tiny_{module}" for module in MODULES
-    )
+def test_two_bundles_become_four_engines_and_their_solver(repository: Path, both: list[Path]) -> None:
+    assert {path.name for path in repository.iterdir() if path.is_dir()} == {"tiny", *ENGINES}
     for module in MODULES:
         bundle = both[0] if module in ("encoder", "segment") else both[1]
         assert (repository / f"tiny_{module}/1/model.onnx").read_bytes() == (bundle / f"{module}.onnx").read_bytes()
         assert served(repository, f"tiny_{module}") == [1]
-    assert (repository / "tiny_encoder/1/carry.npz").read_bytes() == (both[0] / "carry.npz").read_bytes()
-
-
-def test_a_puzzle_table_goes_where_the_carry_is(tmp_path: Path) -> None:
-    table = np.arange(8, dtype=np.float32).reshape(2, 4)
-    bundle = tiny_bundle(tmp_path / "bundle", puzzle_table=table)
-    publish([bundle], tmp_path / "repository", "tiny", keep=1)
-    np.testing.assert_array_equal(np.load(tmp_path / "repository/tiny_encoder/1/puzzle_table.npy"), table)
+    assert served(repository, "tiny") == [1]
+    assert (repository / "tiny/1/carry.npz").read_bytes() == (both[0] / "carry.npz").read_bytes()
 
 
 def test_the_same_bytes_again_change_nothing(repository: Path, both: list[Path]) -> None:
     before = snapshot(repository)
     again = publish(both[::-1], repository, "tiny", keep=2)
     assert again.version == 1
-    assert again.models == tuple(f"tiny_{module}" for module in MODULES)
+    assert again.models == (*ENGINES, "tiny")
     assert snapshot(repository) == before
 
 
@@ -117,8 +112,10 @@ def test_models_that_no_version_has_any_more_are_gone(repository: Path, tmp_path
     assert served(repository, "tiny_planner") == [1]
     assert served(repository, "tiny_segment") == [1, 2]
     publish([bundle], repository, "tiny", keep=1)
-    assert sorted(path.name for path in repository.iterdir() if path.is_dir()) == ["tiny_encoder", "tiny_segment"]
-    assert json.loads((repository / "hrm-trt.json").read_text())["sets"] == {"tiny": ["tiny_encoder", "tiny_segment"]}
+    assert {path.name for path in repository.iterdir() if path.is_dir()} == {"tiny", "tiny_encoder", "tiny_segment"}
+    assert json.loads((repository / "hrm-trt.json").read_text())["sets"] == {
+        "tiny": ["tiny_encoder", "tiny_segment", "tiny"]
+    }
     assert preflight(repository) == ()
 
 
@@ -206,7 +203,7 @@ def test_what_triton_could_not_load_is_not_published(tmp_path: Path) -> None:
     encoder = onnx.load_from_string(tiny_graph("encoder", 0))
     encoder.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
     engines = {"encoder": encoder.SerializeToString(), "segment": tiny_graph("segment", 0)}
-    carry = np.zeros((2, HIDDEN), dtype=np.float32)
+    carry = dict.fromkeys(("z_H", "z_L"), np.zeros(HIDDEN, dtype=np.float32))
     bundle = write_bundle(tmp_path / "bundle", "segment", engines, carry, TINY)
     with pytest.raises(BuildError, match="Triton could not load tiny_encoder") as caught:
         publish([bundle], tmp_path / "repository", "tiny", keep=1)
@@ -239,7 +236,7 @@ def test_a_model_of_that_name_that_is_not_ours_is_untouched(repository: Path, se
     (repository / "other_segment").mkdir()
     (repository / "other_segment/config.pbtxt").write_text("somebody's")
     before = snapshot(repository)
-    with pytest.raises(RepositoryError, match="other_segment was not written by hrm-trt"):
+    with pytest.raises(RepositoryError, match="other_segment is not a model of the set other"):
         publish([segment], repository, "other", keep=1)
     assert snapshot(repository) == before
 

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from tiny_bundles import tiny_bundle
 
-from engines.act import Policy, solve
+from engines.act import Policy
 from engines.bundle import Topology, read_manifest, verify_files
 from engines.loading import load_engines
 from engines.onnx_runtime import RuntimeOptions
+from engines.solving import solve
 from hrm.errors import RepositoryError
 from triton_models.publish import publish
 from triton_models.repository import is_published, list_published, open_published

@@ -23,7 +23,7 @@ from hrm.config import HRMConfig
 from hrm.files import sha256_bytes, write_json
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from pathlib import Path
 
     from export.contract import Module
@@ -45,9 +45,11 @@ TINY = HRMConfig(
 
 
 def tiny_bundle(directory: Path, topology: Topology = "segment", *, seed: int = 0, **options: Any) -> Path:
-    """A bundle of tiny engines; ``options`` as for ``write_bundle``."""
-    engines = {module: tiny_graph(module, seed) for module in MODULES[topology]}
-    carry = tuple(np.random.default_rng(seed).normal(size=(2, HIDDEN)).astype(np.float32))
+    """A bundle of tiny engines; ``options`` as for ``write_bundle``, a carry of one's own among them."""
+    takes = "puzzle_identifiers" if options.get("puzzle_table") is None else "puzzle_embedding"
+    engines = {module: tiny_graph(module, seed, takes) for module in MODULES[topology]}
+    z_H, z_L = np.random.default_rng(seed).normal(size=(2, HIDDEN)).astype(np.float32)
+    carry = options.pop("carry", {"z_H": z_H, "z_L": z_L})
     return write_bundle(directory, topology, engines, carry, TINY, **options)
 
 
@@ -55,12 +57,14 @@ def write_bundle(
     directory: Path,
     topology: Topology,
     engines: Mapping[Module, bytes],
-    carry: Sequence[np.ndarray],
+    carry: Mapping[str, np.ndarray],
     config: HRMConfig,
     *,
     verdicts: Mapping[str, Verdict] | None = None,
+    opt_batch: int = 1,
     max_batch: int = 4,
     puzzle_table: np.ndarray | None = None,
+    threshold: float = 0.95,
     **manifest: Any,
 ) -> Path:
     """Write a bundle with its manifest; ``fixed`` passed unless ``verdicts`` says otherwise."""
@@ -69,8 +73,7 @@ def write_bundle(
         EngineFile(**_stored(directory / f"{module}.onnx", engines[module]), module=module, precision="fp32")
         for module in MODULES[topology]
     )
-    z_H, z_L = carry
-    np.savez(directory / CARRY, z_H=z_H, z_L=z_L)
+    np.savez(directory / CARRY, **carry)
     if puzzle_table is not None:
         np.save(directory / PUZZLE_TABLE, puzzle_table)
     verdicts = {"fixed": "pass"} if verdicts is None else verdicts
@@ -83,13 +86,16 @@ def write_bundle(
         "runtime": "onnxruntime",
         "architecture": config.to_dict(),
         "profile": Profile(
-            batch=Range(min=1, opt=1, max=max_batch), sequence=Range(min=1, opt=config.seq_len, max=config.seq_len)
+            batch=Range(min=1, opt=opt_batch, max=max_batch),
+            sequence=Range(min=1, opt=config.seq_len, max=config.seq_len),
         ),
         "engines": stored,
         "carry": StoredFile(**_stored(directory / CARRY)),
         "puzzle_table": None if puzzle_table is None else StoredFile(**_stored(directory / PUZZLE_TABLE)),
-        "origin": {"checkpoint": "0" * 64},
-        "gates": tuple(_gate(directory.name, digests, policy, verdict) for policy, verdict in verdicts.items()),
+        "origin": {"checkpoint": {"name": "tiny", "sha256": "0" * 64}},
+        "gates": tuple(
+            _gate(directory.name, digests, policy, verdict, threshold) for policy, verdict in verdicts.items()
+        ),
     }
     document = BundleManifest(**values | manifest)
     write_json(directory / MANIFEST, document.model_dump(mode="json"))
@@ -103,7 +109,7 @@ def _stored(path: Path, data: bytes | None = None) -> dict[str, Any]:
     return {"file": path.name, "sha256": sha256_bytes(data), "bytes": len(data)}
 
 
-def _gate(bundle: str, engines: tuple[str, ...], policy: str, verdict: Verdict) -> GateRecord:
+def _gate(bundle: str, engines: tuple[str, ...], policy: str, verdict: Verdict, threshold: float) -> GateRecord:
     return GateRecord(
         bundle=bundle,
         engines=engines,
@@ -123,4 +129,5 @@ def _gate(bundle: str, engines: tuple[str, ...], policy: str, verdict: Verdict) 
         verdict=verdict,
         reason="no flips",
         mean_depth=4.0,
+        threshold=threshold if policy == "confidence" else None,
     )

@@ -12,7 +12,7 @@ import onnx
 from onnx import numpy_helper, parser
 
 if TYPE_CHECKING:
-    from export.contract import Module
+    from export.contract import Module, PuzzleInput
 
 VOCAB, HIDDEN, PUZZLES = 5, 4, 2
 _WEIGHTS = {
@@ -44,15 +44,19 @@ _PLAN = """
     q_halt = MatMul(first, halt)
     q_continue = MatMul(first, go_on)
 """
+_ENCODE = """
+    tokens_only = Gather <axis = 0> (words, inputs)
+    one = Constant <value = int64[1] {1}>()
+    puzzle = Unsqueeze(row, one)
+    input_embeddings = Concat <axis = 1> (puzzle, tokens_only)
+"""
+_ENCODERS: dict[PuzzleInput, str] = {
+    "puzzle_identifiers": f"""encoder (int32[batch,sequence] inputs, int32[batch] puzzle_identifiers)
+        => ({_STATE} input_embeddings) {{ row = Gather <axis = 0> (puzzles, puzzle_identifiers) {_ENCODE} }}""",
+    "puzzle_embedding": f"""encoder (int32[batch,sequence] inputs, float[batch,4] puzzle_embedding)
+        => ({_STATE} input_embeddings) {{ row = Identity(puzzle_embedding) {_ENCODE} }}""",
+}
 _GRAPHS: dict[Module, str] = {
-    "encoder": f"""encoder (int32[batch,sequence] inputs, int32[batch] puzzle_identifiers)
-        => ({_STATE} input_embeddings) {{
-        tokens_only = Gather <axis = 0> (words, inputs)
-        row = Gather <axis = 0> (puzzles, puzzle_identifiers)
-        one = Constant <value = int64[1] {{1}}>()
-        puzzle = Unsqueeze(row, one)
-        input_embeddings = Concat <axis = 1> (puzzle, tokens_only)
-    }}""",
     "executor": f"""executor ({_STATE} z_L, {_STATE} z_H, {_STATE} input_embeddings)
         => ({_STATE} z_L_out) {{ {_EXECUTE} }}""",
     "planner": f"""planner ({_STATE} z_H, {_STATE} z_L) => ({_STATE} z_H_out, {_HEADS}) {{
@@ -62,9 +66,10 @@ _GRAPHS: dict[Module, str] = {
 }
 
 
-def tiny_graph(module: Module, seed: int) -> bytes:
-    """One engine; another seed gives other weights."""
-    model = parser.parse_model(f'<ir_version: 8, opset_import: ["": 18]> {_GRAPHS[module]}')
+def tiny_graph(module: Module, seed: int, takes: PuzzleInput = "puzzle_identifiers") -> bytes:
+    """One engine; another seed gives other weights. ``takes`` is what the encoder is told of the puzzle."""
+    text = _ENCODERS[takes] if module == "encoder" else _GRAPHS[module]
+    model = parser.parse_model(f'<ir_version: 8, opset_import: ["": 18]> {text}')
     generator = np.random.default_rng(seed)
     weights = {name: generator.normal(size=shape).astype(np.float32) for name, shape in _WEIGHTS.items()}
     used = {name for node in model.graph.node for name in node.input}

@@ -1,0 +1,57 @@
+"""The way back to a client through Triton's response sender."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import triton_python_backend_utils as pb_utils
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from engines.slots import Answer
+    from triton_models.solver.work import Outcome
+
+_CODES = {
+    "invalid": "INVALID_ARG",
+    "cancelled": "CANCELLED",
+    "deadline": "UNAVAILABLE",  # as Triton has it where a timeout passes in its queue
+    "error": "INTERNAL",
+    "not_finite": "INTERNAL",
+}
+"""Names in ``TritonError``, which is not there yet when this module is imported."""
+
+
+class TritonReply:
+    """Answers one request, whenever and from whichever thread."""
+
+    def __init__(self, request: Any) -> None:
+        self._sender = request.get_response_sender()
+
+    def send(self, answers: Sequence[Answer]) -> None:
+        """Answer every puzzle of the request: ``solution`` [B, S], everything else [B, 1]."""
+        columns = {
+            "depth": (np.int32, [answer.depth for answer in answers]),
+            "halted": (np.bool_, [answer.halted for answer in answers]),
+            "confidence": (np.float32, [answer.confidence for answer in answers]),
+            "entropy": (np.float32, [answer.entropy for answer in answers]),
+            "q_halt": (np.float32, [answer.q_halt for answer in answers]),
+        }
+        tensors = [pb_utils.Tensor("solution", np.stack([answer.tokens for answer in answers]))]
+        tensors += [
+            pb_utils.Tensor(name, np.array(values, dtype=dtype)[:, None]) for name, (dtype, values) in columns.items()
+        ]
+        self._finish(pb_utils.InferenceResponse(output_tensors=tensors))
+
+    def refuse(self, outcome: Outcome, message: str) -> None:
+        """Answer with an error."""
+        error = pb_utils.TritonError(message, getattr(pb_utils.TritonError, _CODES[outcome]))
+        self._finish(pb_utils.InferenceResponse(error=error))
+
+    def is_cancelled(self) -> bool:
+        """Whether the client has gone; Triton tells of gRPC clients only."""
+        return bool(self._sender.is_cancelled())
+
+    def _finish(self, response: Any) -> None:
+        self._sender.send(response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)

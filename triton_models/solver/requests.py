@@ -1,0 +1,69 @@
+"""From a request's tensors to puzzles, or to the reason why not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from engines.slots import Row
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from engines.act import Array, Policy
+    from triton_models.solver.settings import Settings
+    from triton_models.solver.work import Work
+
+INPUTS = {"inputs": "int32", "puzzle_identifiers": "int32", "max_depth": "int32", "policy": "object"}
+"""What a request may hold, and numpy's type of it; Triton's strings are arrays of bytes."""
+_LONGEST_POLICY = 64
+"""Bytes of a policy's name that are looked at: an error repeats them, and a client's mistake may be long."""
+
+
+def rows_of(tensors: Mapping[str, Array], settings: Settings, owner: Work) -> tuple[Row[Work], ...]:
+    """The puzzles of one request.
+
+    Args:
+        tensors: ``inputs`` int32 [B, S]; where the client sent them ``puzzle_identifiers`` int32, ``max_depth`` int32
+            and ``policy`` bytes, each [B, 1].
+        settings: what the model can do.
+        owner: whose puzzles they are.
+
+    Raises:
+        ValueError: the model cannot answer this, with the reason.
+    """
+    inputs = tensors.get("inputs")
+    if inputs is None or inputs.size == 0:
+        raise ValueError("inputs holds no puzzle")
+    rows = inputs.shape[0] if inputs.ndim else 1
+    for name, values in tensors.items():
+        _check_form(name, values, (rows, settings.sequence if name == "inputs" else 1))
+    identifiers = tensors.get("puzzle_identifiers", np.zeros((rows, 1), dtype=np.int32))
+    _check_range("inputs", inputs, settings.vocab_size)
+    _check_range("puzzle_identifiers", identifiers, settings.identifiers)
+    policies = [_policy(tensors, row, settings) for row in range(rows)]
+    return tuple(
+        Row(tokens, int(identifier), policy, owner)
+        for tokens, identifier, policy in zip(inputs, identifiers[:, 0], policies, strict=True)
+    )
+
+
+def _check_form(name: str, values: Array, shape: tuple[int, int]) -> None:
+    if values.dtype != INPUTS[name] or values.shape != shape:
+        found, wanted = f"{values.dtype} {list(values.shape)}", f"{INPUTS[name]} {list(shape)}"
+        raise ValueError(f"{name} is {found}; it must be {wanted}")
+
+
+def _check_range(name: str, values: Array, size: int) -> None:
+    wrong = values[(values < 0) | (values >= size)]
+    if wrong.size:
+        raise ValueError(f"{name} has {wrong[0]}; values must be from 0 to {size - 1}")
+
+
+def _policy(tensors: Mapping[str, Array], row: int, settings: Settings) -> Policy:
+    name, depth = tensors.get("policy"), tensors.get("max_depth")
+    return settings.policy(
+        None if name is None else name[row, 0][:_LONGEST_POLICY].decode(errors="replace"),
+        None if depth is None else int(depth[row, 0]),
+    )
