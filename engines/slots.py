@@ -69,6 +69,8 @@ class Row(Generic[T]):
     """Whoever wants the answer; never looked at here."""
     depth: int = 0
     """Segments so far."""
+    embedding: Array | None = None
+    """Input embeddings [1, T, D], from ``embed``; a row that has none when a slot is free for it gets them then."""
 
 
 class Answer(NamedTuple):
@@ -96,6 +98,16 @@ class Turn(NamedTuple, Generic[T]):
     output: StepOutput
     answers: dict[Row[T], Answer]
     """Of those that left."""
+
+
+def embed(model: Stepper, rows: Sequence[Row[T]]) -> None:
+    """Give rows their input embeddings, in one call; any thread may do that ahead of the segments."""
+    if not rows:
+        return
+    identifiers = np.array([row.puzzle_identifier for row in rows], dtype=np.int32)
+    embeddings = model.encode(np.stack([row.inputs for row in rows]), identifiers)
+    for index, row in enumerate(rows):
+        row.embedding = embeddings[index : index + 1]
 
 
 class Slots(Generic[T]):
@@ -165,14 +177,15 @@ class Slots(Generic[T]):
         if not count:
             return
         rows = [self.waiting[index] for index in range(count)]
-        identifiers = np.array([row.puzzle_identifier for row in rows], dtype=np.int32)
-        embeddings = self._model.encode(np.stack([row.inputs for row in rows]), identifiers)
+        embed(self._model, [row for row in rows if row.embedding is None])
+        embeddings = self._arrays.join([row.embedding for row in rows if row.embedding is not None])
         fresh = (*self._model.initial_carry(count), embeddings)
         pairs = [[new] for new in fresh] if self._state is None else zip(self._state, fresh, strict=True)
         z_H, z_L, embeddings = (self._arrays.join(list(parts)) for parts in pairs)
         self._state = (z_H, z_L, embeddings)
         self.running += rows
-        for _ in rows:
+        for row in rows:
+            row.embedding = None  # it is in the state now
             self.waiting.popleft()
 
     def _halted(self, rows: Sequence[Row[T]], q_halt: Array, q_continue: Array, logits: Array) -> list[bool]:

@@ -33,23 +33,35 @@ class DeviceArrays:
             ) from error
         self._cupy: Any = cupy
         self.device = device
-        cupy.cuda.Device(device).use()
 
     def take(self, array: Array, rows: Indices) -> Array:
         """These rows of ``array``."""
-        taken: Array = self._cupy.take(array, self._cupy.asarray(rows), axis=0)
-        return taken
+        with self._here():
+            taken: Array = self._cupy.take(array, self._cupy.asarray(rows), axis=0)
+            return taken
 
     def join(self, parts: Sequence[Array]) -> Array:
         """The rows of arrays on the host or the device, one after another on the device."""
-        joined: Array = self._cupy.concatenate([self._cupy.asarray(part) for part in parts])
-        return joined
+        with self._here():
+            joined: Array = self._cupy.concatenate([self._cupy.asarray(part) for part in parts])
+            return joined
 
     def adopt(self, tensor: Any) -> Array:
         """What lies in a tensor of Triton's (or any other that speaks DLPack), not copied."""
-        adopted: Array = self._cupy.from_dlpack(tensor)
-        return adopted
+        with self._here():
+            adopted: Array = self._cupy.from_dlpack(tensor)
+            return adopted
 
     def host(self, array: Array) -> Array:
         """A numpy array of the same values."""
-        return np.asarray(self._cupy.asnumpy(array))
+        with self._here():
+            return np.asarray(self._cupy.asnumpy(array))
+
+    def settle(self) -> None:
+        """Wait until what was begun is done: Triton reads tensors from streams of its own."""
+        with self._here():
+            self._cupy.cuda.get_current_stream().synchronize()
+
+    def _here(self) -> Any:
+        """CUDA's current device belongs to a thread, and several threads come by."""
+        return self._cupy.cuda.Device(self.device)

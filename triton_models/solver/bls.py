@@ -61,6 +61,8 @@ class BlsEngine:
         rows = len(next(iter(feeds.values())))
         padding = next((size for size in self._batches if size >= rows), rows) - rows
         tensors = [self._tensor(name, array, padding) for name, array in feeds.items()]
+        if self._device is not None:
+            self._device.settle()
         response = pb_utils.InferenceRequest(
             model_name=self._model,
             model_version=self._version,

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from triton_models.solver.work import Work
 
 POLL_SECONDS = 0.05
-"""How often clients are asked whether they have gone: each question is a round trip to the server's process."""
+"""How often clients are asked whether they have gone."""
+PATIENCE_SECONDS = 0.2
+"""How old a request is before its client is asked: each question is a round trip to the server's process."""
 
 
 class Reporter(Protocol):
@@ -30,6 +32,10 @@ class Reporter(Protocol):
         """``work`` has had its response."""
 
 
+def _at_once(function: Callable[[Work, float], None], work: Work, seconds: float) -> None:
+    function(work, seconds)
+
+
 class Loop:
     """Steps all occupied slots together, and lets requests come and go between segments.
 
@@ -39,15 +45,23 @@ class Loop:
             segment's delay; all others wait in Triton's queue, where its limits and priorities hold.
         reporter: who is told.
         clock: seconds.
+        run: takes a function and its arguments, and has a response sent with it, here or in another thread: it is a
+            round trip to the server's process, for which no segment need wait.
     """
 
     def __init__(
-        self, slots: Slots[Work], ahead: int, reporter: Reporter, clock: Callable[[], float] = time.monotonic
+        self,
+        slots: Slots[Work],
+        ahead: int,
+        reporter: Reporter,
+        clock: Callable[[], float] = time.monotonic,
+        run: Callable[[Callable[[Work, float], None], Work, float], object] = _at_once,
     ) -> None:
         self._slots = slots
         self._ahead = ahead
         self._reporter = reporter
         self._clock = clock
+        self._run_elsewhere = run
         self._condition = threading.Condition()
         self._inbox: list[Work] = []
         self._live: dict[Work, None] = {}
@@ -102,10 +116,12 @@ class Loop:
         self._conclude()
         return True
 
-    def poll(self) -> None:
-        """Ask of every request whether its client has gone."""
+    def poll(self, patience: float = 0.0) -> None:
+        """Ask of every request that is older than ``patience`` seconds whether its client has gone."""
+        before = self._clock() - patience
         for work in list(self._live):
-            work.poll()
+            if work.arrived <= before:
+                work.poll()
 
     def _run(self) -> None:
         try:
@@ -119,7 +135,7 @@ class Loop:
 
     def _watch(self) -> None:
         while not self._stopped.wait(POLL_SECONDS):
-            self.poll()
+            self.poll(PATIENCE_SECONDS)
 
     def _next(self) -> list[Work] | None:
         """What has come since the last segment; waits while there is nothing to do. None when it is time to go."""
@@ -142,8 +158,18 @@ class Loop:
         self._reporter.stepped(len(turn.rows))
         now = self._clock()
         for row, answer in turn.answers.items():
-            if not row.owner.expire(now):
-                row.owner.answer(row, answer)
+            if not row.owner.expire(now) and row.owner.answer(row, answer):
+                self._hand_over(row.owner, now)
+
+    def _hand_over(self, work: Work, now: float) -> None:
+        """Have a complete answer sent; from here on the loop knows nothing of it."""
+        with self._condition:
+            del self._live[work]
+        self._run_elsewhere(self._deliver, work, now - work.arrived)
+
+    def _deliver(self, work: Work, seconds: float) -> None:
+        work.send()
+        self._reporter.answered(work, seconds)
 
     def _inside(self) -> list[Work]:
         """The requests that were let in and are not answered; not those that came since."""

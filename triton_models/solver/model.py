@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
-from engines.slots import HostArrays, Slots
+from engines.slots import HostArrays, Slots, embed
 from engines.stepper import EngineStepper
 from triton_models.solver.arrays import DeviceArrays
 from triton_models.solver.bls import BlsEngine
@@ -20,6 +21,9 @@ from triton_models.solver.reply import TritonReply
 from triton_models.solver.requests import INPUTS, rows_of
 from triton_models.solver.settings import SETTINGS, Settings, read_settings
 from triton_models.solver.work import Work
+
+SENDERS = 2
+"""Threads that send responses."""
 
 
 class TritonPythonModel:
@@ -33,21 +37,31 @@ class TritonPythonModel:
         parameters = {name: value["string_value"] for name, value in config["parameters"].items()}
         capacity = int(parameters["slots"])
         device = DeviceArrays(int(args["model_instance_device_id"])) if args["model_instance_kind"] == "GPU" else None
-        slots: Slots[Work] = Slots(_stepper(home, self._settings, device), capacity, device or HostArrays())
+        self._stepper = _stepper(home, self._settings, device)
+        self._senders = ThreadPoolExecutor(SENDERS, thread_name_prefix="sender")
+        slots: Slots[Work] = Slots(self._stepper, capacity, device or HostArrays())
         log_requests = parameters["log_requests"] == "true"
         self._reporter = TritonReporter(self._settings, capacity, log_requests=log_requests)
-        self._loop = Loop(slots, ahead=int(config["max_batch_size"]), reporter=self._reporter)
+        ahead = int(config["max_batch_size"])
+        self._loop = Loop(slots, ahead, self._reporter, run=self._senders.submit)
         self._loop.start()
 
     def execute(self, requests: list[Any]) -> list[None]:
         """Let the requests in; their responses are sent by the loop."""
-        works = [self._work(request) for request in requests]
-        self._loop.submit([work for work in works if work.outcome is None])
+        works = [work for request in requests if (work := self._work(request)).outcome is None]
+        try:
+            # Here and not between two segments: the loop steps what is running meanwhile.
+            embed(self._stepper, [row for work in works for row in work.rows])
+        except RuntimeError as error:
+            for work in works:
+                work.fail("error", str(error))
+        self._loop.submit(works)
         return [None] * len(requests)
 
     def finalize(self) -> None:
         """Answer everything that was let in."""
         self._loop.close()
+        self._senders.shutdown()
         self._reporter.close()
 
     def _work(self, request: Any) -> Work:

@@ -23,25 +23,32 @@ _CODES = {
 """Names in ``TritonError``, which is not there yet when this module is imported."""
 
 
+COLUMNS = {
+    "depth": np.int32,
+    "halted": np.bool_,
+    "confidence": np.float32,
+    "entropy": np.float32,
+    "q_halt": np.float32,
+}
+"""One value for each puzzle, beside its solution."""
+
+
 class TritonReply:
     """Answers one request, whenever and from whichever thread."""
 
     def __init__(self, request: Any) -> None:
+        self._outputs = set(request.requested_output_names())
         self._sender = request.get_response_sender()
 
     def send(self, answers: Sequence[Answer]) -> None:
-        """Answer every puzzle of the request: ``solution`` [B, S], everything else [B, 1]."""
-        columns = {
-            "depth": (np.int32, [answer.depth for answer in answers]),
-            "halted": (np.bool_, [answer.halted for answer in answers]),
-            "confidence": (np.float32, [answer.confidence for answer in answers]),
-            "entropy": (np.float32, [answer.entropy for answer in answers]),
-            "q_halt": (np.float32, [answer.q_halt for answer in answers]),
-        }
-        tensors = [pb_utils.Tensor("solution", np.stack([answer.tokens for answer in answers]))]
-        tensors += [
-            pb_utils.Tensor(name, np.array(values, dtype=dtype)[:, None]) for name, (dtype, values) in columns.items()
+        """Answer every puzzle with what was asked for: ``solution`` [B, S], everything else [B, 1]."""
+        tensors = [
+            pb_utils.Tensor(name, np.array([getattr(answer, name) for answer in answers], dtype=dtype)[:, None])
+            for name, dtype in COLUMNS.items()
+            if name in self._outputs
         ]
+        if "solution" in self._outputs:
+            tensors.append(pb_utils.Tensor("solution", np.stack([answer.tokens for answer in answers])))
         self._finish(pb_utils.InferenceResponse(output_tensors=tensors))
 
     def refuse(self, outcome: Outcome, message: str) -> None:

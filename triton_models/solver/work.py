@@ -70,27 +70,27 @@ class Work:
             self.fail("deadline", f"the request's timeout passed after {self.depth} segments")
         return self.outcome is not None
 
-    def answer(self, row: Row[Work], answer: Answer) -> None:
-        """Take one puzzle's answer; the last one sends the response."""
+    def answer(self, row: Row[Work], answer: Answer) -> bool:
+        """Take one puzzle's answer; whether it was the last, and ``send`` is due."""
         self._answers[row] = answer
         if not answer.finite:
             self.fail("not_finite", f"the model gave NaN or infinity in segment {answer.depth}")
-        elif len(self._answers) == len(self.rows):
-            with self._lock:
-                self._send([self._answers[row] for row in self.rows])
+        return self.outcome is None and len(self._answers) == len(self.rows)
+
+    def send(self) -> None:
+        """Send the answers of all puzzles."""
+        with self._lock:
+            try:
+                self._reply.send([self._answers[row] for row in self.rows])
+                self.outcome = "ok"
+            except Exception as error:  # noqa: BLE001  (shared memory may be full; the client is to be answered)
+                self._refuse("error", f"the answer could not be sent: {error}")
 
     def fail(self, outcome: Outcome, message: str) -> None:
         """Answer with an error, unless it is answered already."""
         with self._lock:
             if self.outcome is None:
                 self._refuse(outcome, message)
-
-    def _send(self, answers: Sequence[Answer]) -> None:
-        try:
-            self._reply.send(answers)
-            self.outcome = "ok"
-        except Exception as error:  # noqa: BLE001  (shared memory may be full; others are to be answered all the same)
-            self._refuse("error", f"the answer could not be sent: {error}")
 
     def _refuse(self, outcome: Outcome, message: str) -> None:
         self.outcome, self.message = outcome, message
