@@ -1,8 +1,8 @@
 """An engine under Triton's Python backend that a test holds, breaks or poisons by writing a word into a file.
 
 It runs the ``model.onnx`` beside it. The word stands in ``<repository>/<model>/order``: ``hold`` keeps every call until
-the word has changed (meanwhile there is a file ``held`` beside it), ``fail`` refuses, ``nan`` answers with NaN, and
-anything else, or no file, lets it work.
+the word has changed (meanwhile there is a file ``held`` beside it), ``once`` lets one call through and holds the next,
+``fail`` refuses, ``nan`` answers with NaN, and anything else, or no file, lets it work.
 """
 
 from __future__ import annotations
@@ -53,6 +53,8 @@ class TritonPythonModel:
             held.touch()
             time.sleep(LOOK_SECONDS)
         held.unlink(missing_ok=True)
+        if order == "once":
+            (self.home / "order").write_text("hold")
         return order
 
     def _read(self) -> str:

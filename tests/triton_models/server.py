@@ -65,6 +65,19 @@ def libraries() -> Path:
     return _packages(environment()) / "nvidia_pytriton.libs"
 
 
+def program() -> Path:
+    """The server's executable; it needs ``variables``."""
+    return _wheel(environment()) / "bin" / "tritonserver"
+
+
+def variables() -> dict[str, str]:
+    """What the server's process must find in its environment."""
+    return {
+        "PATH": f"{environment() / 'bin'}:{os.environ['PATH']}",
+        "LD_LIBRARY_PATH": f"{libraries()}:{sysconfig.get_config_var('LIBDIR')}",
+    }
+
+
 @contextlib.contextmanager
 def running(repository: Path, scratch: Path, options: Mapping[str, object] | None = None) -> Iterator[Server]:
     """Serve ``repository`` as in production: complete configurations, models loaded on request only.
@@ -75,7 +88,7 @@ def running(repository: Path, scratch: Path, options: Mapping[str, object] | Non
         options: tritonserver's own (``{"exit-timeout-secs": 30}``), beside or in place of the usual ones.
     """
     _remove_leftovers()
-    ports = dict(zip(("http", "grpc", "metrics"), _free_ports(3), strict=True))
+    ports = dict(zip(("http", "grpc", "metrics"), free_ports(3), strict=True))
     shared_memory = f"{_PREFIX}_{os.getpid()}_{uuid.uuid4().hex[:8]}"
     log = scratch / "tritonserver.log"
     arguments = _options(repository, scratch, ports, shared_memory) | dict(options or {})
@@ -96,7 +109,7 @@ def _options(repository: Path, scratch: Path, ports: Mapping[str, int], shared_m
         **addresses,
         **{f"{service}-port": port for service, port in ports.items()},
         "model-repository": repository.absolute(),
-        "backend-directory": _backends(environment(), scratch.absolute() / "backends"),
+        "backend-directory": backends(scratch.absolute() / "backends"),
         "model-control-mode": "explicit",
         "allow-gpu-metrics": "false",
         "allow-cpu-metrics": "false",
@@ -107,20 +120,15 @@ def _options(repository: Path, scratch: Path, ports: Mapping[str, int], shared_m
 
 def _start(options: Mapping[str, object], scratch: Path, output: int) -> subprocess.Popen[bytes]:
     """Start it away from our sources: the current directory is the first place where Python models import from."""
-    place = environment()
-    variables = {
-        "PATH": f"{place / 'bin'}:{os.environ['PATH']}",
-        "LD_LIBRARY_PATH": f"{libraries()}:{sysconfig.get_config_var('LIBDIR')}",
-    }
-    program = _wheel(place) / "bin" / "tritonserver"
     arguments = ["--disable-auto-complete-config", *(f"--{name}={value}" for name, value in options.items())]
     return subprocess.Popen(
-        [program, *arguments], cwd=scratch, env=os.environ | variables, stdout=output, stderr=subprocess.STDOUT
+        [program(), *arguments], cwd=scratch, env=os.environ | variables(), stdout=output, stderr=subprocess.STDOUT
     )
 
 
-def _backends(place: Path, directory: Path) -> Path:
-    """The Python backend and ours beside it; real copies, for the server refuses links."""
+def backends(directory: Path) -> Path:
+    """The Python backend and ours beside it, put in ``directory``; real copies, for the server refuses links."""
+    place = environment()
     shutil.copytree(_wheel(place) / "backends" / "python", directory / "python")
     minor = _packages(place).parent.name.removeprefix("python")
     shutil.copy(_wheel(place) / "python_backend_stubs" / minor / "triton_python_backend_stub", directory / "python")
@@ -136,7 +144,8 @@ def _wheel(place: Path) -> Path:
     return _packages(place) / "pytriton" / "tritonserver"
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Ports of this machine that nothing listens on."""
     with contextlib.ExitStack() as sockets:
         opened = [sockets.enter_context(socket.socket()) for _ in range(count)]
         for each in opened:

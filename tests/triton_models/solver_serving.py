@@ -130,7 +130,7 @@ class Solver:
 
 @contextlib.contextmanager
 def serving(
-    home: Path, *topologies: Topology, slots: int = 4, queue: int = 1024, log_requests: bool = False
+    home: Path, *topologies: Topology, slots: int = 4, queue: int = 1024, logging: bool = False
 ) -> Iterator[list[Solver]]:
     """Publish a set of tiny engines for each of ``topologies``, called like it, and serve them.
 
@@ -139,7 +139,7 @@ def serving(
         topologies: of the sets.
         slots: how many puzzles run at once.
         queue: how many requests may wait.
-        log_requests: whether every request has a line in the log.
+        logging: whether every request has a line in the log.
     """
     repository, (inputs, identifiers) = home / "repository", _puzzles()
     bundles = {topology: _bundle(home / topology, topology) for topology in topologies}
@@ -148,7 +148,7 @@ def serving(
         for module in MODULES[topology]:
             configure(repository / f"{topology}_{module}", _one_instance)
         _make_puppet(repository / f"{topology}_{_PUPPET[topology]}")
-        configure(repository / topology, lambda config: _log_requests(config, log_requests))
+        configure(repository / topology, lambda config: log_requests(config, logging))
     with server.running(repository, home) as started, grpc.InferenceServerClient(started.grpc) as client:
         solvers = [
             Solver(started, client, repository, topology, inputs, identifiers, _expected(bundle, inputs, identifiers))
@@ -164,6 +164,11 @@ def configure(model: Path, change: Callable[[ModelConfig], None]) -> None:
     config = parse_config((model / CONFIG).read_text())
     change(config)
     (model / CONFIG).write_text(text_format.MessageToString(config))
+
+
+def log_requests(config: ModelConfig, wanted: bool) -> None:
+    """Have every request, or failures alone, written to the log."""
+    config.parameters["log_requests"].string_value = "true" if wanted else "false"
 
 
 def _bundle(directory: Path, topology: Topology) -> Path:
@@ -198,10 +203,6 @@ def _expected(bundle: Path, inputs: np.ndarray, identifiers: np.ndarray) -> dict
 def _one_instance(config: ModelConfig) -> None:
     config.ClearField("instance_group")
     config.instance_group.add(kind=pb.ModelInstanceGroup.KIND_CPU, count=1)
-
-
-def _log_requests(config: ModelConfig, wanted: bool) -> None:
-    config.parameters["log_requests"].string_value = "true" if wanted else "false"
 
 
 def _make_puppet(model: Path) -> None:
