@@ -164,8 +164,10 @@ class Control:
     def _client(self, seconds: float) -> Any:
         if self._grpc:
             return self._protocol().InferenceServerClient(self._address, ssl=self._secure)
+        from gevent import get_hub
         from gevent.ssl import create_default_context
 
+        get_hub().exception_stream = None  # it would print the trace of an interrupt, which is raised here all the same
         return self._protocol().InferenceServerClient(
             self._address,
             connection_timeout=min(seconds, PROMPT_SECONDS),

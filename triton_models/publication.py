@@ -151,9 +151,8 @@ def _put_beside(release: Release, repository: Path, keep: int, scratch: Path, ve
     """Make a version of ``release``, unless it is the newest one already, and have its engines served."""
     versions = read_versions(repository, release.name)
     previous = current_manifest(repository, release.name)
-    version = release.numbered(versions[-1].version + 1 if versions else 1)
-    new = not (versions and _is_published(version, repository, versions[-1], verify))
-    version = version if new else versions[-1]
+    new = not (versions and _is_published(release, repository, versions[-1], verify))
+    version = release.numbered(versions[-1].version + 1 if versions else 1) if new else versions[-1]
     kept = [*versions, version][-keep:] if new else versions[-keep:]
     check_side_by_side(kept)
     if new:
@@ -167,9 +166,9 @@ def _put_beside(release: Release, repository: Path, keep: int, scratch: Path, ve
     return Publication(repository, version, previous, side_by_side, new, keep, scratch)
 
 
-def _is_published(wanted: VersionManifest, repository: Path, newest: VersionManifest, verify: Verify) -> bool:
-    """Whether the newest version is the one that is wanted but for its number, and undamaged."""
-    if newest.content != wanted.content:
+def _is_published(release: Release, repository: Path, newest: VersionManifest, verify: Verify) -> bool:
+    """Whether the newest version is this release, and undamaged."""
+    if newest.content != release.content:
         return False
     settings = repository / model_name(newest.name, "solver") / str(newest.version)
     return not any(verify(repository, newest.files)) and settings_fault(settings, newest) is None

@@ -61,6 +61,16 @@ class Release:
             BundleError: an engine is no ONNX graph, or takes other tensors than the same module's for another target.
             EngineError: an engine has tensors that Triton does not take.
         """
+        outline = self._outline(version)
+        return outline.model_copy(update={"models": (*map(self._served, self._engines), *outline.models)})
+
+    @property
+    def content(self) -> str:
+        """``VersionManifest.content`` of this release; no engine is opened for it."""
+        return self._outline(1).content
+
+    def _outline(self, version: int) -> VersionManifest:
+        """The manifest, with the solver's model alone."""
         return VersionManifest(
             name=self.name,
             version=version,
@@ -69,7 +79,7 @@ class Release:
             slots=self.slots,
             queue=self.queue,
             published=datetime.now(UTC),
-            models=(*map(self._served, self._engines), self._solver(version)),
+            models=(self._solver(version),),
             bundles=tuple(_relocated(source.manifest, self.name, version) for source in self.sources),
         )
 
@@ -81,6 +91,19 @@ class Release:
             for source, bundle in pairs
             for stored, placed in zip(source.manifest.files, bundle.files, strict=True)
         }
+
+    def _manifest(self, version: int, *engines: ServedModel) -> VersionManifest:
+        return VersionManifest(
+            name=self.name,
+            version=version,
+            gated=self.gated,
+            policies=self.policies,
+            slots=self.slots,
+            queue=self.queue,
+            published=datetime.now(UTC),
+            models=(*engines, self._solver(version)),
+            bundles=tuple(_relocated(source.manifest, self.name, version) for source in self.sources),
+        )
 
     @property
     def _engines(self) -> dict[Module, dict[str, tuple[Source, EngineFile]]]:

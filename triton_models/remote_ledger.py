@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from hrm.errors import RepositoryError
 from triton_models.manifest import Marker
 from triton_models.remote_names import UNFINISHED, is_document, order_of_removal
 from triton_models.repository import MARKER
@@ -36,11 +37,22 @@ class Ledger:
         self._check = check
 
     def note(self, marker: bytes | None, unfinished: bytes | None) -> None:
-        """Take note of what the store has beside its models."""
-        if marker is not None:
-            self.marker = Marker.model_validate_json(marker)
-        if unfinished is not None:
-            self.unfinished = frozenset(json.loads(unfinished))
+        """Take note of what the store has beside its models.
+
+        Raises:
+            RepositoryError: it cannot be read.
+        """
+        try:
+            if marker is not None:
+                self.marker = Marker.model_validate_json(marker)
+            if unfinished is not None:
+                self.unfinished = frozenset(json.loads(unfinished))
+        except ValueError as error:
+            raise RepositoryError(
+                f"{self._store.url} cannot be worked on",
+                why=f"{MARKER} or {UNFINISHED} is not what hrm-trt wrote",
+                hint=f"restore it; without {UNFINISHED} remove version directories that have no manifest by hand",
+            ) from error
 
     def upload(self, names: Iterable[str]) -> None:
         """Upload these files, and make sure that they have arrived.

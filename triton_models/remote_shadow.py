@@ -95,16 +95,14 @@ class Shadow:
         """Make the store what the directory is."""
         marker, here = read_marker(self._root), set(self._files())
         changed = {name for name in here if self._is_changed(name)}
-        anew = {version_of(name) for name in changed if is_manifest(name)}  # of the same number, and another version
-        outdated = {name for name in self._there.files if version_of(name) in anew}
-        new = {name for name in here if name not in self._there.files or name in outdated}
-        gone = set(self._there.files) - here - outdated
+        anew = {version_of(name) for name in changed if is_manifest(name)}  # it has the number of what was never whole
+        new = {name for name in here if name not in self._there.files or version_of(name) in anew}
+        gone = set(self._there.files) - here
         configs = {name for name in new | changed if not version_of(name)}
         solvers = {f"{name}/{CONFIG}" for name in (*marker.sets, *self._there.marker.sets)}
 
         self._there.write_marker(_union(self._there.marker, marker))
         self._there.write_unfinished(frozenset(version_of(name) for name in new | gone) - {""})
-        self._there.remove(outdated)
         self._there.upload(name for name in new if version_of(name) and not is_manifest(name))
         self._there.upload(name for name in new if is_manifest(name))
         self._configure(configs - solvers, configs & solvers, gone & solvers)

@@ -9,10 +9,11 @@ the old solver takes the requests again.
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from hrm.errors import HrmTrtError, OtherRepositoryError, RolloutError, ServerError
+from triton_models.control import PROMPT_SECONDS
 from triton_models.loading import engines_called, engines_of_set
 
 if TYPE_CHECKING:
@@ -89,9 +90,11 @@ class _Steps:
     def undo(self) -> str:
         """Have the old version take the requests again; returns what is being served now."""
         previous = self.work.previous if self.work.side_by_side else None
+        # What does not answer may not end either.
+        briefly = replace(self.loading, seconds=min(self.loading.seconds, PROMPT_SECONDS))
         if previous is None:
-            with contextlib.suppress(ServerError):  # what does not answer may not end either
-                self.loading.stop(self._name)
+            with contextlib.suppress(ServerError):
+                briefly.stop(self._name)
         self.work.abandon()
         try:
             if self.work.previous is None:
@@ -101,7 +104,7 @@ class _Steps:
                 self.loading.engines(self.work.previous)
             self.loading.solver(self.work.previous)
             with contextlib.suppress(ServerError):
-                self.loading.wait_for_end(self._name, {self.work.version.version} - {self.work.previous.version})
+                briefly.wait_for_end(self._name, {self.work.version.version} - {self.work.previous.version})
             self._refresh()
         except HrmTrtError as error:
             return f"what was served before could not be brought back: {error.what} ({error.why})"

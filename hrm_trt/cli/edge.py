@@ -15,6 +15,7 @@ from hrm_trt.cli.interrupts import interrupts
 
 _EXTRAS = {
     "adam_atan2_pytorch": "train",
+    "fsspec": "remote",
     "huggingface_hub": "hub",
     "modelopt": "quantise",
     "onnx": "cpu",

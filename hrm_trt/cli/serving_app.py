@@ -45,7 +45,7 @@ def publish(
     ] = False,
     allow_emulated: AllowEmulated = False,
     server: Server = None,
-    timeout: Seconds = 120.0,
+    timeout: Seconds = 60.0,
     workdir: Workdir = None,
     json: Json = False,
 ) -> None:
@@ -78,7 +78,7 @@ def rollback(
         int | None, typer.Option(min=1, help="The version to serve.", show_default="the one before the current")
     ] = None,
     server: Server = None,
-    timeout: Seconds = 120.0,
+    timeout: Seconds = 60.0,
     json: Json = False,
 ) -> None:
     """Serve a version that was kept, in place of the current one.
@@ -104,7 +104,7 @@ def load(
     repository: PlaceGiven,
     server: Annotated[str, typer.Option("--server", metavar="URL", help=ServerHelp)],
     name: Names = None,
-    timeout: Seconds = 120.0,
+    timeout: Seconds = 60.0,
     json: Json = False,
 ) -> None:
     """Have a server serve what the repository says; a solver that does already is left alone.

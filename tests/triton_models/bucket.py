@@ -25,8 +25,8 @@ class Bucket:
 
     address: str
     directory: Path
-    before_change: Callable[[], None] = lambda: None
-    """Called before each change that a client asks for."""
+    before_change: Callable[[], bool] = lambda: True
+    """Called before each change that a client asks for; whether it is to be made."""
 
     @property
     def environment(self) -> dict[str, str]:
@@ -53,8 +53,9 @@ def serving(directory: Path) -> Iterator[Bucket]:
         disable_nagle_algorithm = True  # or each answer waits 40 ms for an acknowledgement
 
         def _dispatch(self, action: Callable[..., None]) -> None:
-            if self.command in ("PUT", "POST", "DELETE"):
-                bucket.before_change()
+            if self.command in ("PUT", "POST", "DELETE") and not bucket.before_change():
+                self.close_connection = True
+                return
             super()._dispatch(action)
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:

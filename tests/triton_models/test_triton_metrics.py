@@ -14,6 +14,8 @@ from pending import until
 from scrape import families, scrape
 from solver_serving import MAX_DEPTH, Solver, configure, log_requests, serving
 
+from triton_models.solver.loop import PATIENCE_SECONDS, POLL_SECONDS
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -135,7 +137,7 @@ def test_each_way_to_end_is_counted_and_logged_with_its_reason(solver: Solver) -
         solver.begin([0, 1], request_id=order).error()
     with solver.held([0], policy="fixed", request_id="gone", timeout=60_000_000) as gone:
         gone.cancel()
-        time.sleep(0.2)
+        time.sleep(2 * (PATIENCE_SECONDS + POLL_SECONDS))  # it has been asked whether it has gone
     with solver.held([1], policy="fixed", request_id="late", timeout=20_000) as late:
         time.sleep(0.05)
     late.error()

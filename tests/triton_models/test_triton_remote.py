@@ -6,29 +6,23 @@ The store is fsspec's ``memory://``; test_triton_remote_s3.py has a real one.
 from __future__ import annotations
 
 import contextlib
-import json
 import shutil
-import tempfile
-import threading
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import fsspec
 import numpy as np
 import pytest
-from fsspec.implementations.memory import MemoryFileSystem
+from memory_store import URL, Killed, Memory, empty_memory, publishing
 from test_triton_shelf import DROPPING, FIRST, OTHER_LIMIT, contents, listing, loadable
 from tiny_bundles import tiny_bundle
 from tiny_graphs import HIDDEN, PUZZLES
 
 from hrm.errors import MissingError, RepositoryError, StorageError, UsageError
-from triton_models import planning, remote_lock
+from triton_models import planning
 from triton_models.config import parse_config
 from triton_models.preflight import preflight
-from triton_models.publication import publication
 from triton_models.publish import publish
 from triton_models.remote import check_destination, reading, working
-from triton_models.remote_lock import Lease
+from triton_models.remote_names import UNFINISHED
 from triton_models.repository import LOCK, MANIFEST, MARKER, current_version, damaged, list_published
 from triton_models.rollback import going_back
 
@@ -38,79 +32,11 @@ if TYPE_CHECKING:
 
     from triton_models.publication import Publication
 
-URL = "memory://bucket/models"
-ROOT = "/bucket/models"
-
-
-class Killed(BaseException):
-    """The publisher's process has ended."""
-
-
-@dataclass
-class Memory:
-    """What lies in the store, and how many more changes its client lives to make."""
-
-    left: float = float("inf")
-    changes: list[str] = field(default_factory=list)
-    damage: str | None = None
-    """The name of a file of which the last byte is lost on the way."""
-
-    def files(self) -> dict[str, bytes]:
-        store = MemoryFileSystem.store
-        return {path.removeprefix(f"{ROOT}/"): file.getvalue() for path, file in store.items()}
-
-    def set(self, files: dict[str, bytes]) -> None:
-        MemoryFileSystem.store.clear()
-        for name, content in files.items():
-            self.write(name, content)
-
-    def write(self, name: str, content: bytes) -> None:
-        fsspec.filesystem("memory").open(f"{ROOT}/{name}", "wb").close()
-        MemoryFileSystem.store[f"{ROOT}/{name}"].write(content)
-
-    def remove(self, name: str) -> None:
-        del MemoryFileSystem.store[f"{ROOT}/{name}"]
-
-    def copy(self, directory: Path) -> Path:
-        """The store's files in a new directory."""
-        directory.mkdir()
-        for name, content in self.files().items():
-            (directory / name).parent.mkdir(parents=True, exist_ok=True)
-            (directory / name).write_bytes(content)
-        return directory
-
-    def change(self, kind: str, path: str) -> None:
-        if self.left <= 0:
-            raise Killed
-        self.left -= 1
-        self.changes.append(f"{kind} {path.removeprefix('memory:/').removeprefix(f'{ROOT}/')}")
-
 
 @pytest.fixture
-def memory(monkeypatch: pytest.MonkeyPatch) -> Iterator[Memory]:
-    monkeypatch.setattr(tempfile, "tempdir", "/dev/shm")  # where nothing waits for a disk
-    found = Memory()
-    found.set({})
-
-    def counted(method: str, position: int) -> None:
-        original = getattr(MemoryFileSystem, method)
-
-        def call(self: MemoryFileSystem, *arguments: Any, **options: Any) -> Any:
-            path = arguments[position]
-            found.change(method, path)
-            result = original(self, *arguments, **options)
-            if method == "put_file" and found.damage and path.endswith(found.damage):
-                file = self.store[self._strip_protocol(path)]
-                file.truncate(len(file.getvalue()) - 1)
-            return result
-
-        monkeypatch.setattr(MemoryFileSystem, method, call)
-
-    counted("put_file", 1)
-    counted("pipe_file", 0)
-    counted("rm_file", 0)
-    yield found
-    found.set({})
+def memory() -> Iterator[Memory]:
+    with empty_memory() as found:
+        yield found
 
 
 @pytest.fixture
@@ -156,6 +82,13 @@ def test_an_engine_that_was_changed_in_the_store_is_published_anew(memory: Memor
 
 def at(version: int | None) -> Any:
     return working(URL, lambda place, verify: going_back(place, "tiny", version, verify))
+
+
+def test_a_damaged_list_of_what_is_unfinished_is_not_guessed_at(memory: Memory, segment: Path) -> None:
+    publish([segment], URL, "tiny", keep=2)
+    memory.write(UNFINISHED, b"half of")
+    with pytest.raises(RepositoryError, match=f"{URL} cannot be worked on"):
+        publish([segment], URL, "tiny", keep=2)
 
 
 def test_versions_come_and_go_and_a_kept_one_comes_back(memory: Memory, tmp_path: Path) -> None:
@@ -261,10 +194,6 @@ def test_a_publisher_that_is_killed_while_it_undoes_a_roll_out_leaves_one_whole_
     assert steps > 10
 
 
-def publishing(bundle: Path) -> Any:
-    return working(URL, lambda place, verify: publication([bundle], place, "tiny", keep=1, verify=verify))
-
-
 @pytest.mark.usefixtures("little_code")
 def test_nothing_of_a_version_that_was_never_whole_is_left_in_the_next_of_its_number(
     memory: Memory, segment: Path, tmp_path: Path
@@ -334,53 +263,6 @@ def test_a_version_without_manifest_that_no_publisher_was_at_is_somebody_elses(m
     with pytest.raises(RepositoryError, match=f"{URL}/tiny/7 is not a version that hrm-trt published"):
         publish([segment], URL, "tiny", keep=1)
     assert memory.files()["tiny/7/model.py"] == b"mine"
-
-
-def lease(**changes: Any) -> bytes:
-    values = {"owner": "o", "who": "ada", "host": "elsewhere", "process": 7, "until": 1e12}
-    return json.dumps(Lease(**values | changes).model_dump()).encode()
-
-
-def test_a_publisher_waits_for_another_and_says_who_it_is(
-    memory: Memory, segment: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    memory.write(LOCK, lease())
-    monkeypatch.setattr(remote_lock, "WAIT_SECONDS", 0.1)
-    with pytest.raises(RepositoryError, match=f"{URL} is being published to by another process") as error:
-        publish([segment], URL, "tiny", keep=1)
-    assert "ada, process 7 on elsewhere, has held" in error.value.why
-    assert memory.files() == {LOCK: lease()}
-
-
-@pytest.mark.parametrize("stale", [{"until": 1.0}, {"host": remote_lock.socket.gethostname(), "process": 2**22 + 1}])
-def test_a_lock_whose_owner_has_died_or_not_renewed_it_is_taken(
-    memory: Memory, segment: Path, stale: dict[str, Any]
-) -> None:
-    memory.write(LOCK, lease(**stale))
-    assert publish([segment], URL, "tiny", keep=1).version == 1
-    assert LOCK not in memory.files()
-
-
-def test_a_lock_is_renewed_while_work_goes_on(memory: Memory, segment: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote_lock, "LEASE_SECONDS", 0.2)
-    with publishing(segment) as work:
-        first = Lease.model_validate_json(memory.files()[LOCK])
-        assert remote_lock.wait_until(lambda: Lease.model_validate_json(memory.files()[LOCK]).until > first.until, 5)
-        work.commit()
-    assert LOCK not in memory.files()
-
-
-def test_a_publisher_whose_lock_was_taken_changes_nothing_more(
-    memory: Memory, segment: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(remote_lock, "LEASE_SECONDS", 0.1)
-    taken = pytest.raises(RepositoryError, match="is being published to by another process")
-    with taken, publishing(segment) as work:
-        memory.write(LOCK, lease(owner="another"))
-        next(thread for thread in threading.enumerate() if thread.name == "lock").join(5)
-        work.commit()
-    assert memory.files()[LOCK] == lease(owner="another")
-    assert "tiny/config.pbtxt" not in memory.files()
 
 
 def test_file_urls_are_directories(segment: Path, tmp_path: Path) -> None:

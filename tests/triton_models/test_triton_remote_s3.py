@@ -112,19 +112,20 @@ def test_a_publisher_that_is_killed_at_a_request_leaves_one_whole_version(
     before = loadable(models)
     requests = 0
 
-    def kill() -> None:
+    def kill() -> bool:
         nonlocal requests
         requests += 1
         if requests == step:
             child.kill()
             child.wait()
+        return requests < step
 
     bucket.before_change = kill
     command = [sys.executable, "-m", "hrm_trt", "publish", new, "--repository", url, "--name", "tiny", "--keep", "1"]
     child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     assert child.wait() == -9
     found = loadable(models)
-    bucket.before_change = lambda: None
+    bucket.before_change = lambda: True
     published = publish([new], url, "tiny", keep=1)
     assert published.version == 2
     after = loadable(models)

@@ -10,11 +10,15 @@ from pending import until
 from scrape import scrape
 from solver_serving import MAX_DEPTH, Solver, serving
 
+from triton_models.solver.loop import PATIENCE_SECONDS, POLL_SECONDS
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 pytestmark = pytest.mark.triton
 SLOTS, QUEUE = 2, 8
+ASKED = 2 * (PATIENCE_SECONDS + POLL_SECONDS)
+"""Seconds after which the orchestrator has asked every client whether it has gone."""
 LATE = 0.05
 """Seconds that a request has which is going to be too late."""
 
@@ -53,7 +57,7 @@ def test_a_client_that_leaves_mid_solve_frees_its_slot(solver: Solver) -> None:
         other, waiting = solver.begin([1], "fixed"), solver.begin([2], "fixed")
         gone.cancel()
         assert "CANCELLED" in gone.error()
-        time.sleep(0.2)  # the orchestrator asks every 50 ms
+        time.sleep(ASKED)
     solver.check(other.answer(), [1], "fixed")
     solver.check(waiting.answer(), [2], "fixed")
     changes.settle(answered=2)
@@ -68,7 +72,7 @@ def test_a_client_that_leaves_the_line_is_never_solved(solver: Solver) -> None:
         gone = [solver.begin([puzzle], "fixed") for puzzle in (3, 4, 5, 6)]
         for pending in gone:
             pending.cancel()
-        time.sleep(0.2)
+        time.sleep(ASKED)
     for puzzle, pending in enumerate([first, *others]):
         solver.check(pending.answer(), [puzzle], "fixed")
     changes.settle(answered=3)

@@ -54,7 +54,7 @@ async def refused(call: Any, what: str, message: bytes) -> str | None:
 async def answered(call: Any, solver: Solver, puzzle: int) -> str | None:
     tensors = {"inputs": solver.inputs[[puzzle]], "puzzle_identifiers": solver.identifiers[[puzzle], None]}
     response = raw_outputs(await call(request(solver.name, tensors, outputs=OUTPUTS), timeout=PATIENCE))
-    return None if tuple(response.values()) == answer(solver, puzzle) else f"puzzle {puzzle}: wrong"
+    return None if tuple(response[name] for name in OUTPUTS) == answer(solver, puzzle) else f"puzzle {puzzle}: wrong"
 
 
 async def all_refused(solver: Solver) -> list[str]:

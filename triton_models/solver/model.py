@@ -52,7 +52,7 @@ class TritonPythonModel:
         try:
             # Here and not between two segments: the loop steps what is running meanwhile.
             embed(self._stepper, [row for work in works for row in work.rows])
-        except RuntimeError as error:
+        except Exception as error:  # noqa: BLE001  (raised here, it would reach requests that are answered already)
             for work in works:
                 work.fail("error", str(error))
         self._loop.submit(works)
