@@ -51,7 +51,6 @@ def test_looking_around_imports_nothing_heavy(python: Callable[..., Any], line: 
 
 def test_a_build_with_nothing_to_do_imports_nothing_heavy(python: Callable[..., Any], demo: Path) -> None:
     asked = python(IMPORTED, "build", "--workdir", demo, "--json")
-    print("HEAVY", set(asked.err.split()) & {"torch", "onnx", "onnxruntime", "scipy", "matplotlib"}, asked.out[-900:])
     assert asked.code == 0
     assert not set(asked.err.split()) & {"torch", "onnx", "onnxruntime", "scipy", "matplotlib"}
 

@@ -37,6 +37,7 @@ def run(capfd: pytest.CaptureFixture[str]) -> Callable[..., Any]:
     return command
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("protocol", ["http", "grpc"])
 def test_a_set_from_its_first_version_to_its_end(site: Site, run: Callable[..., Any], protocol: str) -> None:
     url = f"{protocol}://{getattr(site.started, protocol)}"

@@ -125,6 +125,7 @@ def test_a_dead_solver_is_found_and_loaded_again(site: Site, capsys: pytest.Capt
     assert edge.run(["probe", url, "--repository", str(site.repository)]) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.triton
 def test_a_dead_solver_or_engine_does_not_hold_up_the_next_version(site: Site) -> None:
     site.publish("dead", site.bundle(1))

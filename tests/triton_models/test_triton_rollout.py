@@ -37,6 +37,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         yield opened
 
 
+@pytest.mark.slow
 def test_no_request_is_lost_and_no_answer_mixes_versions_while_one_is_published_and_taken_back(site: Site) -> None:
     assert site.publish("live", site.bundle(1)).version == 1
     expected = {1: answers_of(site.bundle(1)), 2: answers_of(site.bundle(2))}
@@ -76,6 +77,7 @@ def corrupt_carry(work: Publication) -> None:
     np.savez(file_of(work, "", "carry.npz"), z_H=carry[0], z_L=carry[1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("damage", "why"),
     [
@@ -160,6 +162,7 @@ def test_a_server_that_reads_another_repository_is_left_alone(site: Site, tmp_pa
     assert site.holds("here", *held)
 
 
+@pytest.mark.slow
 def test_a_server_is_brought_to_what_the_repository_says(site: Site) -> None:
     publish([site.bundle(1)], site.repository, "late", keep=2)
     assert site.differences() == [
