@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hrm.errors import RepositoryError
-from triton_models.checks import EDIT, PUBLISH, config_findings, directory_findings
+from triton_models.checks.common import EDIT, PUBLISH, config_findings, directory_findings
+from triton_models.checks.engines import engine_findings
+from triton_models.checks.plans import plan_findings
+from triton_models.checks.solver import solver_findings
 from triton_models.config import CONFIG, parse_config
-from triton_models.engine_checks import engine_findings
-from triton_models.plan_checks import plan_findings
 from triton_models.repository import numbered, read_marker, read_version
-from triton_models.solver_checks import solver_findings
 from triton_models.solver_model import BACKEND
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hrm.errors import UsageError
+from triton_models.checks.solver import settings_fault
 from triton_models.manifest import VersionManifest, model_name
 from triton_models.planning import plan
 from triton_models.repository import current_manifest, damaged, read_versions
@@ -21,7 +22,6 @@ from triton_models.serving import (
     remove,
 )
 from triton_models.shelf import claimed, clear_leftovers, put_in_place, scratch_directory
-from triton_models.solver_checks import settings_fault
 from triton_models.staging import stage
 
 if TYPE_CHECKING:

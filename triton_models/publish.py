@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from triton_models.publication import QUEUE, publication
-from triton_models.remote import working
+from triton_models.remote.place import working
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

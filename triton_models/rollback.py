@@ -1,4 +1,4 @@
-"""Going back to a version that was kept, and removing one: what a repository needs of a roll-back, on disk."""
+"""Going back to a version that was kept: what a repository needs of a roll-back, on disk."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from hrm.errors import RepositoryError
 from triton_models.publication import Publication
 from triton_models.repository import current_manifest, current_version, damaged, named_sets, read_marker, read_versions
-from triton_models.serving import configure_engines, difference, fitting, make_none_current, remove, solver_of
+from triton_models.serving import configure_engines, difference, fitting, make_none_current, solver_of
 from triton_models.shelf import claimed, clear_leftovers, scratch_directory
 
 if TYPE_CHECKING:
@@ -57,27 +57,6 @@ def restore(repository: Path, name: str, version: int) -> None:
     """Make a version that was kept the current one again; errors as for ``going_back``."""
     with going_back(repository, name, version) as work:
         work.commit()
-
-
-def withdraw(repository: Path, name: str, version: int) -> None:
-    """Remove a version that is not the current one.
-
-    Raises:
-        RepositoryError: there is no such set or version, or it is the current one.
-        UnwritableError: the repository cannot be written.
-    """
-    with _set_at_work(repository, name) as scratch:
-        unwanted = _find(repository, name, version)
-        if version == current_version(repository, name):
-            raise RepositoryError(
-                f"version {version} of {name} cannot be removed",
-                why="it is the current one",
-                hint=f"`hrm-trt rollback {name}` makes an older version the current one first",
-            )
-        stay = [each for each in read_versions(repository, name) if each != unwanted]
-        if stay:
-            configure_engines(repository, name, fitting(current_manifest(repository, name) or stay[-1], stay))
-        remove(repository, name, [unwanted], scratch)
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ from hrm_trt.pipeline.kit import build_kit
 from hrm_trt.pipeline.recipe import STAGES, Recipe, make_recipe, read_recipe
 from hrm_trt.pipeline.run import run
 from hrm_trt.pipeline.workdir import Workdir
-from triton_models.remote import full
+from triton_models.remote.place import full
 
 if TYPE_CHECKING:
     from pathlib import Path

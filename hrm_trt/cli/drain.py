@@ -9,8 +9,8 @@ from hrm_trt.cli.console import print_json, results
 
 def drain_command(url: str, names: list[str], *, seconds: float, json: bool) -> None:
     """Unload solvers and wait until their last request is answered; all if ``names`` is empty."""
-    from triton_models.control import connect
-    from triton_models.drain import drain
+    from triton_models.server.control import connect
+    from triton_models.server.drain import drain
 
     control = connect(url)
     drained = drain(control, names, seconds)

@@ -35,7 +35,7 @@ class Destination:
 def preflight_command(repository: str, destination: Destination, *, json: bool) -> int:
     """Check a repository; 0 where a server would load it all."""
     from triton_models.preflight import preflight
-    from triton_models.remote import full, reading
+    from triton_models.remote.place import full, reading
 
     with reading(repository, everything=True) as directory:
         tensorrt = _tensorrt(destination, directory)
@@ -53,9 +53,9 @@ def preflight_command(repository: str, destination: Destination, *, json: bool) 
 
 def _tensorrt(destination: Destination, directory: Path) -> str | None:
     """The TensorRT that is to load the plans in ``directory``; None where there are none, or nothing was said."""
-    from triton_models.control import connect
+    from triton_models.checks.plans import has_plans
     from triton_models.images import checked_tensorrt, tensorrt_in_image, tensorrt_in_server
-    from triton_models.plan_checks import has_plans
+    from triton_models.server.control import connect
 
     if not has_plans(directory):
         return None

@@ -8,13 +8,13 @@ from hrm_trt.cli.server import health_json, show_health
 
 def probe_command(url: str, names: list[str], repository: str | None, *, seconds: float, json: bool) -> None:
     """Probe solvers of a server; all if ``names`` is empty, or all of a repository."""
-    from triton_models.control import connect
-    from triton_models.probe import probe_all
+    from triton_models.server.control import connect
+    from triton_models.server.probe import probe_all
 
     expected = {}
     if repository is not None:
-        from triton_models.reload import current_limits
-        from triton_models.remote import reading
+        from triton_models.remote.place import reading
+        from triton_models.server.reload import current_limits
 
         with reading(repository) as directory:
             expected = current_limits(directory, names)

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hrm_trt.pipeline.models import Model
-    from triton_models.probe import Health
     from triton_models.publication import Published
-    from triton_models.remote import Steps
+    from triton_models.remote.place import Steps
+    from triton_models.server.probe import Health
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ class PublishOptions:
 
 def publish_command(options: PublishOptions, *, server: str | None, seconds: float, json: bool) -> None:
     """Publish bundles that are already built."""
-    from triton_models.remote import working
-    from triton_models.rollout import roll_out
+    from triton_models.remote.place import working
+    from triton_models.server.rollout import roll_out
 
     models = _find(options)
     running = None if server is None else loading(server, seconds)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from triton_models.manifest import VersionManifest
-    from triton_models.status import SetStatus
+    from triton_models.server.status import SetStatus
 
 _SHORT = 8
 """Letters of a digest that tell versions apart."""
@@ -23,9 +23,9 @@ _SHORT = 8
 
 def status_command(repository: str, server: str | None, *, json: bool) -> None:
     """Show every set, and what the server makes of it."""
-    from triton_models.control import connect
-    from triton_models.remote import full, reading
-    from triton_models.status import status
+    from triton_models.remote.place import full, reading
+    from triton_models.server.control import connect
+    from triton_models.server.status import status
 
     control = None if server is None else connect(server)
     with reading(repository) as directory:
@@ -47,9 +47,9 @@ def status_command(repository: str, server: str | None, *, json: bool) -> None:
 
 def load_command(repository: str, server: str, names: list[str], *, seconds: float, json: bool) -> None:
     """Have a server serve the current version of sets; of all if ``names`` is empty."""
-    from triton_models.reload import serve_current
-    from triton_models.remote import full, reading
+    from triton_models.remote.place import full, reading
     from triton_models.repository import named_sets
+    from triton_models.server.reload import serve_current
 
     with reading(repository) as directory:
         asked = named_sets(directory, names)

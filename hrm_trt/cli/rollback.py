@@ -12,9 +12,9 @@ def rollback_command(
     name: str, repository: str, to: int | None, *, server: str | None, seconds: float, json: bool
 ) -> None:
     """Make a version that was kept the current one; the one before the current if ``to`` is None."""
-    from triton_models.remote import full, working
+    from triton_models.remote.place import full, working
     from triton_models.rollback import going_back
-    from triton_models.rollout import roll_out
+    from triton_models.server.rollout import roll_out
 
     place = full(repository)
     running = None if server is None else loading(server, seconds)

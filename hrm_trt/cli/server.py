@@ -10,8 +10,8 @@ from rich.markup import escape
 from hrm_trt.cli.console import people, results
 
 if TYPE_CHECKING:
-    from triton_models.loading import Loading
-    from triton_models.probe import Health
+    from triton_models.server.loading import Loading
+    from triton_models.server.probe import Health
 
 
 def loading(url: str, seconds: float) -> Loading:
@@ -21,8 +21,8 @@ def loading(url: str, seconds: float) -> Loading:
         UnreachableError: no server answers there.
         MissingError: it has no model control, or tritonclient is not installed.
     """
-    from triton_models.control import connect
-    from triton_models.loading import Loading
+    from triton_models.server.control import connect
+    from triton_models.server.loading import Loading
 
     control = connect(url)
     control.require_model_control()

@@ -20,7 +20,7 @@ from hrm_trt.pipeline.result import BuildResult
 from hrm_trt.pipeline.state import Build
 from hrm_trt.pipeline.store import Store
 from hrm_trt.pipeline.trial import prepare as prepare_trial
-from triton_models.remote import check_destination
+from triton_models.remote.place import check_destination
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,7 +12,7 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from triton_models.publication import publication
-from triton_models.remote import working
+from triton_models.remote.place import working
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,7 +6,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from triton_models.waiting import wait_until
+from triton_models.server.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -22,7 +22,7 @@ from traffic import Traffic, answers_of
 
 from triton_models.images import KIT_TENSORRT, image_for, tensorrt_in_image
 from triton_models.publish import publish
-from triton_models.waiting import wait_until
+from triton_models.server.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

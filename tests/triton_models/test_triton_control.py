@@ -12,9 +12,9 @@ import server
 from tiny_site import SECONDS, open_site
 from traffic import OUTPUTS, answers_of
 
-import triton_models.control
+import triton_models.server.control
 from hrm.errors import MissingError, ServerError, UnreachableError, UsageError
-from triton_models.control import Control, Held, connect
+from triton_models.server.control import Control, Held, connect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -86,7 +86,7 @@ def test_where_no_server_answers_that_is_said(site: Site, url: str) -> None:
 
 @pytest.mark.parametrize("scheme", ["http", "grpc"])
 def test_a_server_that_hangs_is_not_waited_for(scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(triton_models.control, "PROMPT_SECONDS", 0.2)
+    monkeypatch.setattr(triton_models.server.control, "PROMPT_SECONDS", 0.2)
     with silence() as address, pytest.raises(UnreachableError) as told:
         connect(f"{scheme}://{address}")
     assert told.value.why in ("no answer in 0.2 seconds", "Deadline Exceeded")

@@ -12,8 +12,8 @@ from tiny_site import SECONDS, open_site
 from traffic import answers_of
 
 from hrm.errors import RepositoryError, ServerError
-from triton_models.drain import drain
-from triton_models.reload import serve_current
+from triton_models.server.drain import drain
+from triton_models.server.reload import serve_current
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,8 +14,8 @@ from tiny_site import SECONDS, open_site
 
 from hrm.errors import ServerError
 from hrm_trt.cli import edge
-from triton_models.control import Answer, Signature
-from triton_models.probe import Limits, probe, probe_all, solvers
+from triton_models.server.control import Answer, Signature
+from triton_models.server.probe import Limits, probe, probe_all, solvers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

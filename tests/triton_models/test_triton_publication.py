@@ -19,7 +19,7 @@ from triton_models.preflight import preflight
 from triton_models.publication import publication
 from triton_models.publish import publish
 from triton_models.repository import current_version, list_published, open_published
-from triton_models.rollback import restore, withdraw
+from triton_models.rollback import restore
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -116,15 +116,6 @@ def test_the_current_version_stays_whatever_is_kept(place: Path, bundles: list[P
         work.commit()
         work.tidy()
     assert (current_version(place, "tiny"), versions(place, "tiny")) == (3, ["3"])
-
-
-def test_a_version_is_withdrawn_unless_it_is_current(place: Path) -> None:
-    with pytest.raises(RepositoryError, match="version 2 of tiny cannot be removed"):
-        withdraw(place, "tiny", 2)
-    withdraw(place, "tiny", 1)
-    assert [served(place, engine) for engine in ENGINES] == [[2], [2]]
-    assert versions(place, "tiny") == ["2"]
-    assert preflight(place) == ()
 
 
 @pytest.mark.parametrize(

@@ -21,8 +21,8 @@ from triton_models import planning
 from triton_models.config import parse_config
 from triton_models.preflight import preflight
 from triton_models.publish import publish
-from triton_models.remote import check_destination, reading, working
-from triton_models.remote_names import UNFINISHED
+from triton_models.remote.names import UNFINISHED
+from triton_models.remote.place import check_destination, reading, working
 from triton_models.repository import LOCK, MANIFEST, MARKER, current_version, damaged, list_published
 from triton_models.rollback import going_back
 

@@ -10,9 +10,9 @@ import pytest
 from memory_store import URL, Memory, empty_memory, publishing
 
 from hrm.errors import RepositoryError
-from triton_models import remote_lock
 from triton_models.publish import publish
-from triton_models.remote_lock import Lease
+from triton_models.remote import lock as remote_lock
+from triton_models.remote.lock import Lease
 from triton_models.repository import LOCK
 
 if TYPE_CHECKING:

@@ -17,10 +17,10 @@ from tiny_bundles import tiny_bundle
 
 from hrm.errors import RepositoryError, UnreachableError
 from hrm_trt.cli import edge
-from triton_models.control import connect
-from triton_models.probe import probe
 from triton_models.publish import publish
-from triton_models.remote_store import Store
+from triton_models.remote.store import Store
+from triton_models.server.control import connect
+from triton_models.server.probe import probe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,14 +13,14 @@ from tiny_site import SECONDS, open_site
 from traffic import answers_of
 
 from hrm.errors import RepositoryError, RolloutError
-from triton_models.loading import Loading
 from triton_models.preflight import preflight
 from triton_models.publication import Publication, publication
 from triton_models.publish import publish
-from triton_models.reload import serve_current
 from triton_models.repository import current_version, read_marker
 from triton_models.rollback import restore
-from triton_models.rollout import roll_out
+from triton_models.server.loading import Loading
+from triton_models.server.reload import serve_current
+from triton_models.server.rollout import roll_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

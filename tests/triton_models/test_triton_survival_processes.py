@@ -13,8 +13,8 @@ from scrape import scrape
 from solver_serving import Solver, serving
 
 from hrm.errors import ServerError
-from triton_models.control import connect
-from triton_models.probe import probe
+from triton_models.server.control import connect
+from triton_models.server.probe import probe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -11,19 +11,19 @@ import server
 from tiny_bundles import tiny_bundle
 from traffic import Traffic
 
-from triton_models.control import Control, connect
-from triton_models.loading import Loading
 from triton_models.publication import publication
 from triton_models.rollback import going_back
-from triton_models.rollout import roll_out
-from triton_models.status import status
-from triton_models.waiting import wait_until
+from triton_models.server.control import Control, connect
+from triton_models.server.loading import Loading
+from triton_models.server.rollout import roll_out
+from triton_models.server.status import status
+from triton_models.server.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from triton_models.probe import Health
+    from triton_models.server.probe import Health
 
 SECONDS = 60.0
 

@@ -21,7 +21,7 @@ from engines.bundle import read_manifest
 from engines.loading import load_engines
 from engines.onnx_runtime import RuntimeOptions
 from engines.solving import solve
-from triton_models.waiting import wait_until
+from triton_models.server.waiting import wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING
 
 from hrm.config import HRMConfig
 from hrm.errors import OtherRepositoryError, ServerError
-from triton_models.control import PROMPT_SECONDS
-from triton_models.drain import wait_until_gone
 from triton_models.manifest import model_name
-from triton_models.probe import Limits, probe
 from triton_models.repository import read_marker
+from triton_models.server.control import PROMPT_SECONDS
+from triton_models.server.drain import wait_until_gone
+from triton_models.server.probe import Limits, probe
+from triton_models.server.waiting import wait_until
 from triton_models.solver_model import solver_bundle
-from triton_models.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
     from pathlib import Path
 
-    from triton_models.control import Control
     from triton_models.manifest import VersionManifest
-    from triton_models.probe import Health
+    from triton_models.server.control import Control
+    from triton_models.server.probe import Health
 
 Tell = Callable[[str], None]
 """Called with each thing that is about to be done."""

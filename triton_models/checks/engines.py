@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hrm.errors import BundleError, EngineError, RepositoryError
-from triton_models.checks import EDIT, PUBLISH, Finding, manifest_findings, tensor_findings
+from triton_models.checks.common import EDIT, PUBLISH, Finding, manifest_findings, tensor_findings
 from triton_models.config import PLATFORMS, tensor
 from triton_models.repository import numbered, read_version
 from triton_models.serving import describe

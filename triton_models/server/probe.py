@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hrm.errors import ServerError
-from triton_models.control import READY, RELOAD
+from triton_models.server.control import READY, RELOAD
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from triton_models.control import Answer, Control
+    from triton_models.server.control import Answer, Control
 
 _INPUT, _SOLUTION = "inputs", "solution"
 _TYPES = {

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from export.contract import CARRY, PUZZLE_TABLE
 from hrm.errors import RepositoryError
-from triton_models.checks import EDIT, PUBLISH, Finding, manifest_findings, tensor_findings
+from triton_models.checks.common import EDIT, PUBLISH, Finding, manifest_findings, tensor_findings
 from triton_models.config import CONFIG, parse_config
 from triton_models.manifest import model_name
 from triton_models.repository import numbered, read_version

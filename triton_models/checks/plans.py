@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from triton_models.checks import Finding
+    from triton_models.checks.common import Finding
 
 
 def has_plans(repository: Path) -> bool:

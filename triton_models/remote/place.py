@@ -16,9 +16,9 @@ from urllib.parse import unquote, urlsplit
 from hrm.errors import HrmTrtError
 from triton_models import ownership, repository
 from triton_models.publication import Publication
-from triton_models.remote_lock import held
-from triton_models.remote_shadow import Shadow
-from triton_models.remote_store import Store
+from triton_models.remote.lock import held
+from triton_models.remote.shadow import Shadow
+from triton_models.remote.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

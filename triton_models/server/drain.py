@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hrm.errors import RepositoryError, ServerError
-from triton_models.control import UNLOADING, versions_of
-from triton_models.probe import solvers
-from triton_models.waiting import wait_until
+from triton_models.server.control import UNLOADING, versions_of
+from triton_models.server.probe import solvers
+from triton_models.server.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from triton_models.control import Control
+    from triton_models.server.control import Control
 
 
 def drain(control: Control, names: Sequence[str], seconds: float) -> tuple[str, ...]:

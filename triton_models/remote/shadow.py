@@ -18,8 +18,8 @@ import json
 from typing import TYPE_CHECKING
 
 from triton_models.config import CONFIG, parse_config
-from triton_models.remote_ledger import Ledger
-from triton_models.remote_names import UNFINISHED, is_document, is_left, is_manifest, model_of, version_of
+from triton_models.remote.ledger import Ledger
+from triton_models.remote.names import UNFINISHED, is_document, is_left, is_manifest, model_of, version_of
 from triton_models.repository import LOCK, MARKER, SCRATCH, read_marker
 from triton_models.solver.settings import SETTINGS
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from engines.bundle import StoredFile
     from triton_models.manifest import Marker
-    from triton_models.remote_store import Store
+    from triton_models.remote.store import Store
 
 
 class Shadow:

@@ -5,18 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hrm.errors import RepositoryError
-from triton_models.loading import engines_of_set, limits_of
-from triton_models.probe import probe
 from triton_models.repository import current_manifest, named_sets, read_versions
+from triton_models.server.loading import engines_of_set, limits_of
+from triton_models.server.probe import probe
 from triton_models.serving import fitting
 
 if TYPE_CHECKING:
     from collections.abc import Collection
     from pathlib import Path
 
-    from triton_models.loading import Loading
     from triton_models.manifest import VersionManifest
-    from triton_models.probe import Health, Limits
+    from triton_models.server.loading import Loading
+    from triton_models.server.probe import Health, Limits
 
 
 def serve_current(loading: Loading, repository: Path, name: str) -> Health:

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from triton_models.control import READY, versions_of
-from triton_models.loading import engines_called
 from triton_models.repository import current_version, read_marker, read_versions
+from triton_models.server.control import READY, versions_of
+from triton_models.server.loading import engines_called
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from triton_models.control import Control, Held
     from triton_models.manifest import VersionManifest
+    from triton_models.server.control import Control, Held
 
 
 @dataclass(frozen=True)

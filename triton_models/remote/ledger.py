@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 from hrm.errors import RepositoryError
 from triton_models.manifest import Marker
-from triton_models.remote_names import UNFINISHED, is_document, order_of_removal
+from triton_models.remote.names import UNFINISHED, is_document, order_of_removal
 from triton_models.repository import MARKER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-    from triton_models.remote_store import Store
+    from triton_models.remote.store import Store
 
 
 class Ledger:

@@ -23,12 +23,12 @@ from pydantic import ValidationError
 from hrm.documents import Document
 from hrm.errors import HrmTrtError, RepositoryError
 from triton_models.repository import LOCK
-from triton_models.waiting import wait_until
+from triton_models.server.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from triton_models.remote_store import Store
+    from triton_models.remote.store import Store
 
 LEASE_SECONDS = 300.0
 """How long a lock holds unless its owner renews it, as it does four times as often."""

@@ -13,14 +13,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from hrm.errors import HrmTrtError, OtherRepositoryError, RolloutError, ServerError
-from triton_models.control import PROMPT_SECONDS
-from triton_models.loading import engines_called, engines_of_set
+from triton_models.server.control import PROMPT_SECONDS
+from triton_models.server.loading import engines_called, engines_of_set
 
 if TYPE_CHECKING:
-    from triton_models.loading import Loading
     from triton_models.manifest import VersionManifest
-    from triton_models.probe import Health
     from triton_models.publication import Publication
+    from triton_models.server.loading import Loading
+    from triton_models.server.probe import Health
 
 
 def roll_out(loading: Loading, work: Publication) -> Health:

@@ -1,0 +1,1 @@
+"""What preflight asks of engines, solvers and plans, each in a module."""

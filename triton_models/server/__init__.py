@@ -1,0 +1,1 @@
+"""Talking to a running Triton server: loading, roll-out, health, draining."""
