@@ -13,7 +13,7 @@ demo: .venv/ready-cpu
 	@$(BIN)/hrm-trt build
 
 test: .venv/ready-dev $(SERVER)/ready
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 test-gpu: .venv/ready-dev
 	@$(BIN)/python -m pytest tests/gpu
