@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 SUDOKU = " .123456789"
 """What the tokens of a Sudoku are written as; 0 is padding."""
-PASSING = ("maximum queue size", "failed to connect", "Socket closed")
+PASSING = ("the queue is full", "failed to connect", "Socket closed")
 """Of what an UNAVAILABLE server says: what may be over in a moment. A deadline that has passed is not."""
 
 
@@ -76,7 +76,7 @@ class Solver:
     timeout: float
     """Seconds after which the server need not answer any more: it looks between two segments."""
     priority: int
-    """1 goes first, 3 last; 0 is the model's own default."""
+    """1 goes first, 3 last."""
     retries: int
 
     async def solve(self, puzzle: Puzzle) -> Answer:
@@ -100,7 +100,7 @@ class Solver:
         result = await self.client.infer(
             self.model,
             list(self._inputs(puzzle)),
-            priority=self.priority,
+            parameters=self._parameters(),
             timeout=int(self.timeout * 1e6),
             client_timeout=self.timeout + 5,  # where the server itself is gone
         )
@@ -114,12 +114,14 @@ class Solver:
             seconds=time.perf_counter() - began,
         )
 
+    def _parameters(self) -> dict[str, str | int]:
+        """What holds for all puzzles of a request."""
+        return {"queue_priority": self.priority} | ({} if self.policy is None else {"policy": self.policy})
+
     def _inputs(self, puzzle: Puzzle) -> Iterator[InferInput]:
         """Tensors with a batch axis; only the first must be sent."""
         yield _tensor("inputs", puzzle.tokens[None].astype(np.int32))
         yield _tensor("puzzle_identifiers", np.array([[puzzle.identifier]], np.int32))
-        if self.policy is not None:
-            yield _tensor("policy", np.array([[self.policy.encode()]], dtype=object))
         if self.max_depth is not None:
             yield _tensor("max_depth", np.array([[self.max_depth]], np.int32))
 
@@ -220,7 +222,7 @@ def main() -> None:
     parser.add_argument("--policy", help="one that was gated: fixed, adaptive, confidence")
     parser.add_argument("--max-depth", type=int, help="segments at most")
     parser.add_argument("--timeout", type=float, default=10.0, help="seconds for each puzzle (%(default)s)")
-    parser.add_argument("--priority", type=int, default=0, choices=(0, 1, 2, 3), help="1 goes first")
+    parser.add_argument("--priority", type=int, default=2, choices=(1, 2, 3), help="1 goes first")
     parser.add_argument("--retries", type=int, default=5, help="when the server's queue is full (%(default)s)")
     parser.add_argument("--at-once", type=int, default=32, help="requests under way at most (%(default)s)")
     parser.add_argument("--give-up", type=float, help="seconds for all; what is under way then is cancelled")

@@ -24,8 +24,6 @@ DATA_TYPES = {
     "float32": "TYPE_FP32",
 }
 """numpy's names of the types that every backend of ours takes, to Triton's."""
-TEXT = "bytes"
-"""numpy's name of what Triton calls a string; the solver takes it, and no engine does."""
 
 
 @dataclass(frozen=True)
@@ -100,8 +98,7 @@ class ModelDescription:
 def tensor(spec: TensorSpec, *, optional: bool = False) -> Tensor:
     """How a configuration words ``spec``, whose first axis is the batch."""
     dims = tuple(size if isinstance(size, int) else DYNAMIC for size in spec.shape[1:])
-    data_type = "TYPE_STRING" if spec.dtype == TEXT else DATA_TYPES[spec.dtype]
-    return Tensor(spec.name, data_type, dims or (1,), scalar=not dims, optional=optional)
+    return Tensor(spec.name, DATA_TYPES[spec.dtype], dims or (1,), scalar=not dims, optional=optional)
 
 
 def tensor_of(message: Any) -> Tensor:

@@ -70,7 +70,7 @@ class VersionManifest(Document):
     slots: int = 1
     """Puzzles that the solver runs at once."""
     queue: int = 0
-    """Requests that may wait for a slot."""
+    """Puzzles that may wait for a slot."""
     published: datetime
     """UTC"""
     models: tuple[ServedModel, ...]

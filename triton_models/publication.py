@@ -125,7 +125,7 @@ def publication(
         name: the solver is called this, and the engines ``<name>_<module>``.
         keep: how many versions stay, at least 1.
         slots: how many puzzles run at once; the batch that the engines are fastest at if None.
-        queue: how many requests may wait for a slot.
+        queue: how many puzzles may wait for a slot.
         allow_ungated: publish without a passing verdict, and say so in the version's manifest.
         allow_emulated: publish what passed on a CPU in place of its own target; the manifest has its gates' evidence.
         verify: finds files that are not what was published.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from export.contract import CARRY, PUZZLE_TABLE, TensorSpec
 from hrm.config import HRMConfig
 from hrm.errors import UsageError
-from triton_models.config import TEXT, Tensor, add_tensors, config_messages, message_text, new_message, tensor
+from triton_models.config import Tensor, add_tensors, config_messages, message_text, new_message, tensor
 from triton_models.manifest import REFERENCE_POLICY, ServedModel, model_name
 
 if TYPE_CHECKING:
@@ -35,13 +35,9 @@ __all__ = ["TritonPythonModel"]
 '''
 _COPIED = {"engines": ("__init__.py", "act.py", "slots.py", "stepper.py"), "triton_models": ("__init__.py",)}
 _SOLVER = "triton_models/solver"
-KNOBS = ("slots", "log_requests")
+KNOBS = ("slots", "queue", "log_requests")
 """The parameters in the configuration that an operator may change."""
-_PRIORITIES = 3
-_DEFAULT_PRIORITY = 2
-_LONGEST_WAIT = 3_600_000_000
-"""Microseconds in the queue. Triton heeds a request's own timeout only where it is shorter than a default."""
-_OPTIONAL = ("puzzle_identifiers", "max_depth", "policy")
+_OPTIONAL = ("puzzle_identifiers", "max_depth")
 _OUTPUTS = {
     "depth": "int32",
     "halted": "bool",
@@ -66,20 +62,18 @@ def solver_code() -> dict[str, bytes]:
 def solver_model(name: str, sequence: int, slots: int) -> ServedModel:
     """The solver of the set ``name`` as Triton serves it, without its code.
 
-    A request may hold several puzzles of ``sequence`` cells; each takes a slot, and half of the slots is the most that
-    one request gets.
+    A request may hold several puzzles of ``sequence`` cells, each of which takes a slot.
     """
     per_puzzle = tuple(TensorSpec(output, dtype, ("batch", 1)) for output, dtype in _OUTPUTS.items())
     return ServedModel(
         name=model_name(name, "solver"),
         module="solver",
         runtime=BACKEND,
-        max_batch=max(1, slots // 2),
+        max_batch=slots,
         inputs=(
             TensorSpec("inputs", "int32", ("batch", sequence)),
             TensorSpec("puzzle_identifiers", "int32", ("batch", 1)),
             TensorSpec("max_depth", "int32", ("batch", 1)),
-            TensorSpec("policy", TEXT, ("batch", 1)),
         ),
         outputs=(TensorSpec("solution", "int32", ("batch", sequence)), *per_puzzle),
     )
@@ -104,15 +98,15 @@ def chosen_slots(slots: int | None, profile: Profile) -> int:
 
 
 def checked_queue(queue: int) -> int:
-    """How many requests may wait for a slot.
+    """How many puzzles may wait for a slot.
 
     Raises:
-        UsageError: none could, which Triton would take for no limit at all.
+        UsageError: none could, and then a request that comes a moment before a slot is free would be refused.
     """
     if queue < 1:
         raise UsageError(
-            f"the queue cannot hold {queue} requests",
-            why="requests wait there for a free slot; Triton takes 0 for a queue without end",
+            f"the queue cannot hold {queue} puzzles",
+            why="puzzles wait there for a free slot",
             hint="pass --queue 1 or more",
         )
     return queue
@@ -171,7 +165,8 @@ def solver_config(version: VersionManifest, model: ServedModel) -> str:
     """The text of ``config.pbtxt`` that makes ``version`` the one that is served.
 
     There is no warm-up: it would call engines that a server which starts may not have loaded yet, and a warm-up that is
-    answered with an error ends the server (Triton 2.51). Nor is there a delay: slots fill up between segments.
+    answered with an error ends the server (Triton 2.51). Nor does anything wait in Triton's batcher: with a queue
+    policy or priorities it sleeps up to half a second while requests come (2.51), so the solver has its own line.
 
     Raises:
         MissingError: tritonclient is not installed.
@@ -184,13 +179,8 @@ def solver_config(version: VersionManifest, model: ServedModel) -> str:
     add_tensors(config.output, outputs)
     if solver_bundle(version).target == "cpu":
         config.instance_group.add(kind=pb.ModelInstanceGroup.KIND_CPU, count=1)
-    batching = config.dynamic_batching
-    batching.priority_levels, batching.default_priority_level = _PRIORITIES, _DEFAULT_PRIORITY
-    policy = batching.default_queue_policy
-    policy.timeout_action = pb.ModelQueuePolicy.REJECT
-    policy.allow_timeout_override, policy.max_queue_size = True, version.queue
-    policy.default_timeout_microseconds = _LONGEST_WAIT
-    for name, value in zip(KNOBS, (str(version.slots), "false"), strict=True):
+    config.dynamic_batching.SetInParent()
+    for name, value in zip(KNOBS, (str(version.slots), str(version.queue), "false"), strict=True):
         config.parameters[name].string_value = value
     return message_text(config)
 

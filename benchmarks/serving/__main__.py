@@ -31,6 +31,7 @@ from benchmarks.serving.picture import PICTURE, draw
 from benchmarks.serving.report import tables
 from benchmarks.serving.soak import run_soak
 from benchmarks.serving.subjects import Subject, demo_subject, paper_subject, standin_subject
+from benchmarks.serving.topologies import compare_topologies
 from benchmarks.serving.witness import witness
 from hrm_trt.pipeline import machine
 from hrm_trt.pipeline.workdir import DEFAULT
@@ -41,8 +42,8 @@ if TYPE_CHECKING:
 RESULTS = Path(__file__).parents[1] / "results" / "serving.json"
 LIBRARIES = ("numpy", "onnxruntime", "tritonclient", "grpcio")
 SERVER = "tritonserver 2.51.0 (24.10), nvidia-pytriton 0.7.0"
-PARTS = ("demo", "standin", "27m", "perf_analyzer")
-PAPER_CLIENTS = (1, 32)
+PARTS = ("demo", "standin", "27m", "topologies", "perf_analyzer")
+FEW_CLIENTS = (1, 32)
 PAPER_ROUNDS = 8
 """Requests of a lone client."""
 _WIDTH = 110
@@ -80,8 +81,10 @@ class Run:
         if name == "standin":
             return compare(self.standin, *how, prepare=partial(serve_slowly, name=self.standin.name))
         if name == "27m":
-            subject = paper_subject(self.workdir, self.home, max(PAPER_CLIENTS))
-            return against_in_process(subject, PAPER_CLIENTS, PAPER_ROUNDS, self.repetitions, self.say)
+            subject = paper_subject(self.workdir, self.home, max(FEW_CLIENTS))
+            return against_in_process(subject, FEW_CLIENTS, PAPER_ROUNDS, self.repetitions, self.say)
+        if name == "topologies":
+            return compare_topologies(self.demo, FEW_CLIENTS, self.seconds, self.repetitions, self.say)
         if name == "soak":
             return run_soak(self.demo, self.soak, self.say)
         slowly = partial(serve_slowly, name=self.standin.name)

@@ -29,6 +29,8 @@ def tables(parts: Mapping[str, Any]) -> Iterator[RenderableType]:
             yield from _ratios(parts[name])
     if "27m" in parts:
         yield _segments(parts["27m"])
+    if "topologies" in parts:
+        yield _topologies(parts["topologies"])
     yield from _witness(parts)
     yield _goals(parts)
 
@@ -81,6 +83,14 @@ def _segments(part: Mapping[str, Any]) -> Table:
         served, alone = point["segments_per_second"], point["in_process_segments_per_second"]
         row = (f"{served:.2f}", f"{alone:.2f}", f"{served / alone:.1%}", f"{point['p50_ms']:.0f}")
         table.add_row(str(point["clients"]), *row, f"{point['rows_per_call']:.1f}")
+    return table
+
+
+def _topologies(part: Mapping[str, Any]) -> Table:
+    table = _table(f"{part['title']}, in flight", "topology", "clients", "requests/s", "p50 ms", "differ")
+    for point in part["points"]:
+        numbers = (f"{point['requests_per_second']:.1f}", f"{point['p50_ms']:.1f}", str(point["wrong"]))
+        table.add_row(point["topology"], str(point["clients"]), *numbers)
     return table
 
 

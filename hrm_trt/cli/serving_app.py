@@ -39,7 +39,7 @@ def publish(
         int | None,
         typer.Option(min=1, help="Puzzles that run at once.", show_default="the batch the engines are made for"),
     ] = None,
-    queue: Annotated[int, typer.Option(min=1, help="Requests that may wait for a slot.")] = 1024,
+    queue: Annotated[int, typer.Option(min=1, help="Puzzles that may wait for a slot.")] = 1024,
     allow_ungated: Annotated[
         bool, typer.Option("--allow-ungated", help="Publish without a passing gate; the manifest will say so.")
     ] = False,

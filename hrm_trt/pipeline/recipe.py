@@ -100,7 +100,7 @@ class PublishSettings(Document):
     name: str | None = Field(None, description="the models' name; the recipe's when left out")
     keep: int = Field(3, gt=0, description="versions to keep")
     slots: int | None = Field(None, gt=0, description="puzzles that run at once; profile.batch.opt when left out")
-    queue: int = Field(1024, gt=0, description="requests that may wait for a slot")
+    queue: int = Field(1024, gt=0, description="puzzles that may wait for a slot")
     allow_emulated: bool = Field(False, description="also what passed on a CPU in place of its own GPU")
 
 

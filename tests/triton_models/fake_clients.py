@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scripted import SEQUENCE, Scripted
 
 from engines.act import Policy
-from engines.slots import Row
+from engines.slots import Row, Slots, embed
+from triton_models.solver.flow import Flow
+from triton_models.solver.options import DEFAULT_LEVEL
+from triton_models.solver.settings import Settings
 from triton_models.solver.work import Work
 
 if TYPE_CHECKING:
@@ -20,6 +24,25 @@ if TYPE_CHECKING:
     from triton_models.solver.work import Outcome
 
 ADAPTIVE = Policy("adaptive", 8)
+SETTINGS = Settings(
+    name="tiny",
+    version=3,
+    topology="segment",
+    models={"encoder": "tiny_encoder", "segment": "tiny_segment"},
+    sequence=3,
+    tokens=4,
+    hidden_size=4,
+    vocab_size=5,
+    identifiers=2,
+    H_cycles=1,
+    L_cycles=1,
+    max_depth=4,
+    policies={"fixed": None, "adaptive": None, "confidence": 0.9},
+    default_policy="adaptive",
+    puzzle_input="puzzle_identifiers",
+    carry="carry.npz",
+    puzzle_table=None,
+)
 
 
 class Client:
@@ -75,20 +98,25 @@ class Told:
 
     def __init__(self) -> None:
         self.steps: list[int] = []
-        self.held = 0
+        self.held = self.waiting = 0
         self.outcomes: Counter[str] = Counter()
         self.works: list[Work] = []
 
     def stepped(self, rows: int) -> None:
         self.steps.append(rows)
 
-    def holding(self, slots: int) -> None:
-        self.held = slots
+    def holding(self, slots: int, waiting: int) -> None:
+        self.held, self.waiting = slots, waiting
 
     def answered(self, work: Work, seconds: float) -> None:
         assert seconds >= 0
         self.works.append(work)
         self.outcomes[str(work.outcome)] += 1
+
+
+def flow_of(model: Scripted, capacity: int, queue: int, told: Told, **how: Any) -> Flow:
+    """What encodes and steps with ``model``, and asks clients from their arrival on."""
+    return Flow(Slots(model, capacity), partial(embed, model), queue, told, patience=0.0, **how)
 
 
 class Puppet(Scripted):
@@ -124,10 +152,16 @@ class Puppet(Scripted):
 
 
 def request(
-    puzzles: Sequence[int], policy: Policy = ADAPTIVE, *, arrived: float = 0.0, deadline: float | None = None
+    puzzles: Sequence[int],
+    policy: Policy = ADAPTIVE,
+    *,
+    arrived: float = 0.0,
+    deadline: float | None = None,
+    level: int = DEFAULT_LEVEL,
 ) -> tuple[Client, Work]:
     """A client that asks for the scripted model's ``puzzles``, and its request."""
     client = Client()
     work = Work(client, "", arrived, deadline)
+    work.level = level
     work.rows = tuple(Row(np.zeros(SEQUENCE, np.int32), puzzle, policy, work) for puzzle in puzzles)
     return client, work

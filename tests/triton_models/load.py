@@ -19,7 +19,7 @@ import grpc
 import grpc.aio
 import numpy as np
 from tritonclient.grpc import service_pb2 as pb
-from tritonclient.utils import np_to_triton_dtype, serialize_byte_tensor
+from tritonclient.utils import np_to_triton_dtype
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -114,31 +114,27 @@ def request(
     version: int | None = None,
     identity: str = "",
     outputs: Sequence[str] = OUTPUTS,
-    **parameters: int,
+    **parameters: int | str,
 ) -> bytes:
     """A serialised inference request.
 
     Args:
         model: its name.
-        tensors: inputs with their batch axis; strings as arrays of objects.
+        tensors: inputs with their batch axis.
         version: the newest if None.
         identity: the request's id.
         outputs: what the response is to hold.
-        parameters: Triton's own: ``timeout`` in µs, ``priority``.
+        parameters: Triton's ``timeout`` in µs, the solver's ``policy`` and ``queue_priority``.
     """
     message = pb.ModelInferRequest(model_name=model, model_version="" if version is None else str(version), id=identity)
     for name, value in tensors.items():
         message.inputs.add(name=name, datatype=np_to_triton_dtype(value.dtype), shape=value.shape)
-        message.raw_input_contents.append(_raw(value))
+        message.raw_input_contents.append(value.tobytes())
     for name in outputs:
         message.outputs.add(name=name)
-    for name, number in parameters.items():
-        message.parameters[name].int64_param = number
+    for name, chosen in parameters.items():
+        setattr(message.parameters[name], "string_param" if isinstance(chosen, str) else "int64_param", chosen)
     return bytes(message.SerializeToString())
-
-
-def _raw(value: Array) -> bytes:
-    return bytes(serialize_byte_tensor(value).item()) if value.dtype == object else value.tobytes()
 
 
 def raw_outputs(answer: bytes) -> dict[str, bytes]:

@@ -34,9 +34,10 @@ def over_grpc(solver: Solver) -> dict[str, bytes]:
     unknown = {"inputs": solver.inputs[:1] + 99, "puzzle_identifiers": np.zeros((1, 1), np.int32)}
     return found | {
         "identifier just unknown": request(name, good | {"puzzle_identifiers": np.array([[PUZZLES]], np.int32)}),
-        "policy not gated": request(name, good | {"policy": np.array([[b"confidence"]], object)}),
-        "policy that is no text": request(name, good | {"policy": np.array([[b"\xff\xfe\x00"]], object)}),
-        "policy like a book": request(name, good | {"policy": np.array([[b"a" * 10**5]], object)}),
+        "policy not gated": request(name, good, policy="confidence"),
+        "policy like a book": request(name, good, policy="a" * 10**5),
+        "policy as a tensor": _changed(solver, lambda m: m.raw_input_contents.append(b"\x05\0\0\0fixed")),
+        "priority without an end": request(name, good, queue_priority=2**63 - 1),
         "negative depth": request(name, good | {"max_depth": np.array([[-1]], np.int32)}),
         "least depth": request(name, good | {"max_depth": np.array([[-(2**31)]], np.int32)}),
         "depths for two": request(name, good | {"max_depth": np.array([[1], [1]], np.int32)}),
@@ -73,8 +74,9 @@ def over_http(solver: Solver) -> list[Letter]:
     def changed(what: str, **tensor: Any) -> Letter:
         return letter(what, inputs=[inputs | tensor])
 
-    policy = {"name": "policy", "shape": [1, 1], "datatype": "BYTES"}
-    text = json.dumps({"inputs": [inputs, policy | {"parameters": {"binary_data_size": 7}}]}).encode()
+    strings = {"name": "policy", "shape": [1, 1], "datatype": "BYTES", "parameters": {"binary_data_size": 7}}
+    text = json.dumps({"inputs": [inputs, strings]}).encode()
+    inputs_with_policy = {"inputs": [inputs], "parameters": {"policy": "odd"}}
     return [
         changed("token above the vocabulary", data=[1, 2, VOCAB]),
         changed("negative token", data=[1, 2, -1]),
@@ -86,8 +88,13 @@ def over_http(solver: Solver) -> list[Letter]:
         changed("no such type", datatype="INT33"),
         changed("no such input", name="puzzle"),
         changed("empty batch", shape=[0, 3], data=[]),
-        letter("unknown policy", inputs=[inputs, policy | {"data": ["until-lunch"]}]),
-        letter("a number for a policy", inputs=[inputs, policy | {"data": [5]}]),
+        letter("unknown policy", parameters={"policy": "until-lunch"}),
+        letter("a number for a policy", parameters={"policy": 5}),
+        letter("a list for a policy", parameters={"policy": ["fixed"]}),
+        Letter("a policy that is no text", json.dumps(inputs_with_policy).encode().replace(b"odd", b"\xff\xfe"), {}),
+        changed("a puzzle of strings", datatype="BYTES", data=["1", "2", "3"]),
+        letter("a half for a priority", parameters={"queue_priority": 1.5}),
+        letter("more than there is for a priority", parameters={"queue_priority": 2**70}),
         letter("the same input twice", inputs=[inputs, inputs]),
         letter("no inputs", inputs=[]),
         letter("timeout below zero", parameters={"timeout": -1}),
@@ -112,7 +119,7 @@ def _carry() -> dict[str, np.ndarray]:
 
 
 def _changed(solver: Solver, change: Callable[[Any], Any]) -> bytes:
-    """A good request with a policy, but for the policy's bytes, changed."""
+    """A good request with a tensor of strings, but for its bytes, changed."""
     message = pb.ModelInferRequest.FromString(request(solver.name, {"inputs": solver.inputs[:1]}))
     message.inputs.add(name="policy", datatype="BYTES", shape=[1, 1])
     change(message)

@@ -28,3 +28,18 @@ def scrape(server: Server, model: str) -> dict[str, float]:
                 del labels["version"]
                 found[" ".join([sample.name, *labels.values()])] = sample.value
     return found
+
+
+class Changes:
+    """How the samples of one orchestrator change from now on; a gauge that is 0 now is what it is then."""
+
+    def __init__(self, server: Server, model: str) -> None:
+        self._server, self._model = server, model
+        self._before = scrape(server, model)
+
+    def all(self) -> dict[str, float]:
+        """Every sample's."""
+        return {name: value - self._before.get(name, 0.0) for name, value in scrape(self._server, self._model).items()}
+
+    def __getitem__(self, sample: str) -> float:
+        return self.all()[sample]

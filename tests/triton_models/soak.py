@@ -104,7 +104,7 @@ def make_mix(model: str, puzzles: Puzzles, *, vocabulary: int, longest_wait: flo
 
 def _priority(index: int) -> dict[str, int]:
     """None for half of them, and each of the three."""
-    return {} if index % 2 else {"priority": 1 + index // 2 % 3}
+    return {} if index % 2 else {"queue_priority": 1 + index // 2 % 3}
 
 
 def _several(model: str, puzzles: Puzzles, chosen: Sequence[int]) -> Errand:
@@ -119,7 +119,7 @@ def malformed(model: str, inputs: Array, vocabulary: int) -> list[Errand]:
     def with_token(value: int) -> Array:
         return np.concatenate([inputs[:, :-1], np.full((1, 1), value, np.int32)], axis=1)
 
-    def option(name: str, value: Any, dtype: Any = np.int32) -> dict[str, Array]:
+    def option(name: str, value: float, dtype: Any = np.int32) -> dict[str, Array]:
         return {"inputs": inputs, name: np.array([[value]], dtype=dtype)}
 
     wrong = {
@@ -133,8 +133,6 @@ def malformed(model: str, inputs: Array, vocabulary: int) -> list[Errand]:
         "huge token": {"inputs": with_token(2**31 - 1)},
         "unknown identifier": option("puzzle_identifiers", 10**6),
         "negative identifier": option("puzzle_identifiers", -1),
-        "unknown policy": option("policy", b"until-lunch", object),
-        "policy in two parts": {"inputs": inputs, "policy": np.array([[b"fixed", b"fixed"]], dtype=object)},
         "no segment": option("max_depth", 0),
         "too many segments": option("max_depth", 10**6),
         "huge batch": {"inputs": np.repeat(inputs, 5000, axis=0)},
@@ -142,7 +140,16 @@ def malformed(model: str, inputs: Array, vocabulary: int) -> list[Errand]:
         "no inputs": {},
         "unknown input": option("z_H", np.nan, np.float32),
     }
-    return [Errand(what, request(model, tensors)) for what, tensors in wrong.items()]
+    parameters: dict[str, dict[str, int | str]] = {
+        "unknown policy": {"policy": "until-lunch"},
+        "a number for a policy": {"policy": 5},
+        "unknown priority": {"queue_priority": 0},
+        "words for a priority": {"queue_priority": "high"},
+    }
+    return [
+        *(Errand(what, request(model, tensors)) for what, tensors in wrong.items()),
+        *(Errand(what, request(model, {"inputs": inputs}, **each)) for what, each in parameters.items()),
+    ]
 
 
 def soak(address: str, mix: Mix, *, clients: int, seconds: float, seed: int = 0) -> Report:

@@ -68,10 +68,10 @@ class Solver:
         """Their models' names."""
         return [f"{self.name}_{module}" for module in MODULES[self.topology]]
 
-    def begin(self, puzzles: Sequence[int], policy: str = "adaptive", **how: Any) -> Pending:
-        """Ask for ``puzzles`` in one request; ``how`` as for tritonclient's ``infer``."""
+    def begin(self, puzzles: Sequence[int], policy: str = "adaptive", *, level: int = 2, **how: Any) -> Pending:
+        """Ask for ``puzzles`` in one request; ``level`` is its priority, ``how`` as for tritonclient's ``infer``."""
         tensors = {"inputs": self.inputs[puzzles], "puzzle_identifiers": self.identifiers[puzzles, None]}
-        return self.send(tensors | {"policy": np.array([[policy.encode()]] * len(puzzles), dtype=object)}, **how)
+        return self.send(tensors, parameters={"policy": policy, "queue_priority": level}, **how)
 
     def send(self, tensors: dict[str, np.ndarray], model: str | None = None, **how: Any) -> Pending:
         """Send whatever ``tensors`` are."""
@@ -105,13 +105,15 @@ class Solver:
     @contextlib.contextmanager
     def held(self, puzzles: Sequence[int] = (0,), **how: Any) -> Iterator[Pending]:
         """Hold the engine within a segment of ``puzzles`` until the end of the block, at the latest."""
+        holding = self.repository / self.puppet / "held"
         self.order("hold")
         try:
             first = self.begin(puzzles, **how)
-            until((self.repository / self.puppet / "held").exists)
+            until(holding.exists)
             yield first
         finally:
             self.order("")
+            until(lambda: not holding.exists())
 
     def load(self, *models: str) -> None:
         """Have the server read these models, or all of the set, engines first."""
@@ -138,7 +140,7 @@ def serving(
         home: an empty directory for everything.
         topologies: of the sets.
         slots: how many puzzles run at once.
-        queue: how many requests may wait.
+        queue: how many puzzles may wait.
         logging: whether every request has a line in the log.
     """
     repository, (inputs, identifiers) = home / "repository", _puzzles()

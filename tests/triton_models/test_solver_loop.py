@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
-from fake_clients import Client, Puppet, Told, request
+from fake_clients import Client, Puppet, Told, flow_of, request
+from pending import until
 
 from engines.act import Policy
-from engines.slots import Slots
 from triton_models.solver.loop import Loop
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from triton_models.solver.work import Work
 
-CAPACITY, AHEAD = 4, 2
+CAPACITY, QUEUE = 4, 2
 HALTS = [1, 2, 3, 5, 8]
 PATIENCE = 20.0
 """Seconds after which something that should have happened has not; nothing waits for them."""
@@ -31,9 +30,9 @@ def start() -> Iterator[Start]:
     """Starts loops, and ends those that a test has left running."""
     started: list[tuple[Loop, Puppet]] = []
 
-    def make(reporter: Told | None = None) -> tuple[Loop, Puppet, Told]:
+    def make(reporter: Told | None = None, queue: int = 10**6) -> tuple[Loop, Puppet, Told]:
         model, told = Puppet(HALTS), reporter or Told()
-        loop = Loop(Slots(model, CAPACITY), AHEAD, told)
+        loop = Loop(flow_of(model, CAPACITY, queue, told))
         loop.start()
         started.append((loop, model))
         return loop, model, told
@@ -56,19 +55,6 @@ def hold(loop: Loop, model: Puppet, work: Work) -> None:
     assert model.stepping.wait(PATIENCE)
 
 
-def wait_until(happened: Callable[[], bool]) -> None:
-    ends = time.monotonic() + PATIENCE
-    while not happened():
-        assert time.monotonic() < ends
-        time.sleep(0.001)
-
-
-def in_background(loop: Loop, *works: Work) -> threading.Thread:
-    thread = threading.Thread(target=loop.submit, args=(works,), daemon=True)
-    thread.start()
-    return thread
-
-
 def test_every_one_of_many_threads_gets_its_own_answer(start: Start) -> None:
     loop, _, told = start()
     sent = [(puzzle, *request([puzzle, 0])) for puzzle in list(range(len(HALTS))) * 60]
@@ -82,36 +68,21 @@ def test_every_one_of_many_threads_gets_its_own_answer(start: Start) -> None:
     assert told.held == 0
 
 
-def test_the_door_is_shut_while_there_is_no_room_and_opens_again(start: Start) -> None:
-    loop, model, _ = start()
+def test_a_request_that_finds_the_queue_full_is_refused_at_once_and_the_next_is_not(start: Start) -> None:
+    loop, model, told = start(queue=QUEUE)
     first = request([4] * CAPACITY)
     hold(loop, model, first[1])
-    ahead = request([0] * AHEAD)
-    loop.submit([ahead[1]])  # may wait inside
-    late = request([0])
-    thread = in_background(loop, late[1])
-    thread.join(0.1)
-    assert thread.is_alive()
+    waiting, surplus = [request([0]) for _ in range(QUEUE)], request([0])
+    for _, work in (*waiting, surplus):
+        loop.submit([work])
+    assert surplus[0].error == "the queue is full: 2 puzzles wait for a slot"
+    assert surplus[0].told == "queue_full"
+    assert told.outcomes == {"queue_full": 1}
     model.go.set()
-    thread.join(PATIENCE)
-    assert not thread.is_alive()
-    assert [wait(client).depths for client, _ in (first, ahead, late)] == [[8] * CAPACITY, [1] * AHEAD, [1]]
-
-
-def test_who_waits_inside_still_waits_there_after_a_segment() -> None:
-    told = Told()
-    loop = Loop(Slots(Puppet(HALTS), CAPACITY), AHEAD, told)
-    inside = [request([1]) for _ in range(CAPACITY + AHEAD)]
-    loop.submit([work for _, work in inside])
-    loop.advance()
-    late = request([0])
-    thread = in_background(loop, late[1])
-    thread.join(0.1)
-    assert thread.is_alive()
-    loop.advance()
-    thread.join(PATIENCE)
-    assert not thread.is_alive()
-    assert told.outcomes == {"ok": CAPACITY}
+    assert [wait(client).depths for client, _ in (first, *waiting)] == [[8] * CAPACITY, [1], [1]]
+    after = request([1])
+    loop.submit([after[1]])
+    assert wait(after[0]).depths == [2]
 
 
 def test_a_request_larger_than_all_slots_goes_through(start: Start) -> None:
@@ -122,35 +93,34 @@ def test_a_request_larger_than_all_slots_goes_through(start: Start) -> None:
     assert told.steps == [CAPACITY] * 6
 
 
-@pytest.mark.parametrize("where", ["encode", "step"])
-def test_an_engine_that_fails_fails_those_inside_and_nobody_after_them(start: Start, where: str) -> None:
+def test_an_engine_that_fails_fails_those_in_slots_and_nobody_else(start: Start) -> None:
     loop, model, told = start()
-    inside = request([4] * (CAPACITY - 1))
+    inside, waiting = request([4] * CAPACITY), request([1])
     hold(loop, model, inside[1])
-    waiting = request([0])
     loop.submit([waiting[1]])
-    model.failing = where
-    model.go.set()
-    for client, _ in (inside, waiting):
-        assert str(wait(client).error).startswith("the orchestrator failed: the e")
-    model.failing = None
-    after = request([2])
-    loop.submit([after[1]])
-    assert wait(after[0]).depths == [3]
-    loop.close()
-    assert told.outcomes == {"error": 2, "ok": 1}
-    assert told.held == 0
-
-
-def test_who_comes_during_a_segment_that_fails_is_solved(start: Start) -> None:
-    loop, model, _ = start()
-    inside, since = request([4] * CAPACITY), request([1])
-    hold(loop, model, inside[1])
-    loop.submit([since[1]])
     model.failing = "once"
     model.go.set()
     assert wait(inside[0]).error == "the orchestrator failed: the engine is not there"
-    assert wait(since[0]).depths == [2]
+    assert wait(waiting[0]).depths == [2]
+    loop.close()
+    assert told.outcomes == {"error": 1, "ok": 1}
+    assert told.held == 0
+
+
+def test_an_encoder_that_fails_fails_those_that_it_was_given(start: Start) -> None:
+    loop, model, told = start()
+    inside, waiting = request([4]), request([0])
+    hold(loop, model, inside[1])
+    model.failing = "encode"
+    loop.submit([waiting[1]])
+    assert wait(waiting[0]).error == "the orchestrator failed: the encoder is not there"
+    model.failing = None
+    after = request([2])
+    loop.submit([after[1]])
+    model.go.set()
+    assert [wait(client).depths for client, _ in (inside, after)] == [[8], [3]]
+    loop.close()
+    assert told.outcomes == {"error": 1, "ok": 2}
 
 
 @pytest.mark.parametrize("place", ["running", "waiting"])
@@ -162,7 +132,7 @@ def test_a_client_that_has_gone_leaves_its_place(start: Start, place: str) -> No
     gone, other = (inside, waiting) if place == "running" else (waiting, inside)
     gone[0].gone = True
     asked = gone[0].asked
-    wait_until(lambda: gone[0].asked > asked + 1)
+    until(lambda: gone[0].asked > asked + 1 or gone[0].answered.is_set())
     steps = len(told.steps)
     model.go.set()
     assert wait(gone[0]).told == "cancelled"
@@ -173,42 +143,17 @@ def test_a_client_that_has_gone_leaves_its_place(start: Start, place: str) -> No
     assert told.outcomes == {"cancelled": 1, "ok": 1}
 
 
-@pytest.mark.parametrize("place", ["running", "waiting", "answered late"])
-def test_an_answer_after_the_deadline_is_none(place: str) -> None:
-    now, told, model = [0.0], Told(), Puppet(HALTS)
-    loop = Loop(Slots(model, CAPACITY), AHEAD, told, lambda: now[0])
-    other = request([0 if place == "answered late" else 4] * (CAPACITY - (place != "waiting")))
-    late = request([0 if place == "answered late" else 4], deadline=1.5)
-    step = model.step
-
-    def slow(*state):
-        now[0] += 1.0 if place != "answered late" else 2.0
-        return step(*state)
-
-    model.step = slow
-    loop.submit([other[1]])
-    loop.submit([late[1]])
-    while told.outcomes.total() < 2:
-        loop.advance()
-    segments = {"running": 2, "waiting": 0, "answered late": 1}[place]
-    assert late[0].error == f"the request's timeout passed after {segments} segments"
-    assert other[0].answers is not None
-    assert told.outcomes == {"deadline": 1, "ok": 1}
-
-
 def test_closing_answers_everything_first(start: Start) -> None:
     loop, model, told = start()
     first = request([4] * CAPACITY)
     hold(loop, model, first[1])
     others = [request([2]) for _ in range(6)]
-    threads = [in_background(loop, work) for _, work in others]
-    wait_until(lambda: all(client.asked for client, _ in others))  # they have come
+    loop.submit([work for _, work in others])
     closing = threading.Thread(target=loop.close, daemon=True)
     closing.start()
     model.go.set()
-    for thread in (closing, *threads):
-        thread.join(PATIENCE)
-        assert not thread.is_alive()
+    closing.join(PATIENCE)
+    assert not closing.is_alive()
     assert [client.depths for client, _ in (first, *others)] == [[8] * CAPACITY, *[[3]] * 6]
     assert told.outcomes == {"ok": 7}
 
@@ -226,9 +171,9 @@ def test_a_client_that_cannot_be_answered_harms_nobody_else(start: Start) -> Non
 
 
 class Treacherous(Told):
-    """A reporter that ends the loop's thread."""
+    """A reporter that ends the slots' thread."""
 
-    def holding(self, slots: int) -> None:
+    def holding(self, slots: int, waiting: int) -> None:
         raise RuntimeError("no more")
 
 
@@ -237,17 +182,15 @@ def test_when_the_loop_dies_everyone_is_told_those_who_come_later_too(start: Sta
     loop, model, told = start(Treacherous())
     inside = request([4] * CAPACITY)
     hold(loop, model, inside[1])
-    waiting = [request([0]) for _ in range(5)]
-    threads = [in_background(loop, work) for _, work in waiting]
+    waiting = [request([0]) for _ in range(2 * CAPACITY)]
+    loop.submit([work for _, work in waiting])
     model.go.set()
-    for thread in threads:
-        thread.join(PATIENCE)
-        assert not thread.is_alive()
+    wait(waiting[0][0])
     late = request([0], Policy("fixed", 1))
     loop.submit([late[1]])
     for client, _ in (inside, *waiting, late):
         assert wait(client).error == "the orchestrator failed: it has stopped"
-    assert told.outcomes == {"error": 7}
+    assert told.outcomes == {"error": 2 * CAPACITY + 2}
 
 
 def test_a_question_that_fails_is_asked_again(start: Start) -> None:
@@ -262,6 +205,6 @@ def test_a_question_that_fails_is_asked_again(start: Start) -> None:
 
     client.is_cancelled = is_cancelled  # type: ignore[method-assign]
     hold(loop, model, work)
-    wait_until(lambda: client.asked > 2)
+    until(lambda: client.asked > 2)
     model.go.set()
     assert wait(client).told == "cancelled"

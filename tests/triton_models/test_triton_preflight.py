@@ -104,7 +104,13 @@ SOLVER_DAMAGES: dict[str, tuple[Damage, str]] = {
     "another backend": (edited('"python"', '"pytorch"'), "backend is 'pytorch'"),
     "two versions": (edited("versions: 1", "versions: 1 versions: 2"), "names the versions [1, 2]"),
     "no version": (edited("versions: 1", ""), "names no version to serve"),
-    "no queue": (edited("dynamic_batching", "sequence_batching"), "is not a configuration"),
+    "another batcher": (edited("dynamic_batching", "sequence_batching"), "dynamic_batching is missing"),
+    "a batcher that waits": (
+        edited("dynamic_batching {", "dynamic_batching { max_queue_delay_microseconds: 500"),
+        "dynamic_batching has options",
+    ),
+    "no queue": (edited('string_value: "1024"', 'string_value: "0"'), "the parameter queue is '0'"),
+    "no number for a queue": (edited('string_value: "1024"', 'string_value: "-1"'), "the parameter queue is '-1'"),
     "missing input": (edited('"max_depth"', '"depth"'), "the solver's input 'max_depth' is not in the configuration"),
     "obligatory input": (
         edited("  optional: true\n", ""),
@@ -147,7 +153,7 @@ def test_what_is_wrong_with_a_solver_is_named(repository: Path, case: str) -> No
     assert all(problem.hint for problem in problems)
 
 
-def test_a_solver_without_a_queue_is_found(repository: Path) -> None:
+def test_a_solver_without_a_batcher_is_found(repository: Path) -> None:
     path = repository / "tiny/config.pbtxt"
     config = parse_config(path.read_text())
     config.ClearField("dynamic_batching")

@@ -161,12 +161,11 @@ def test_the_solver_is_told_all_that_it_has_to_know(tmp_path: Path) -> None:
         "graph_batches": [],
     }
     config = parse_config((tmp_path / "place/tiny/config.pbtxt").read_text())
-    assert (config.backend, config.max_batch_size) == ("python", 1)
-    assert {each.name for each in config.input if each.optional} == {"puzzle_identifiers", "max_depth", "policy"}
-    assert config.parameters["slots"].string_value == "3"
-    assert config.dynamic_batching.priority_levels == 3
-    assert config.dynamic_batching.default_queue_policy.max_queue_size == 7
-    assert config.dynamic_batching.max_queue_delay_microseconds == 0
+    assert (config.backend, config.max_batch_size) == ("python", 3)
+    assert {each.name for each in config.input if each.optional} == {"puzzle_identifiers", "max_depth"}
+    assert [config.parameters[knob].string_value for knob in ("slots", "queue")] == ["3", "7"]
+    assert config.HasField("dynamic_batching")
+    assert config.dynamic_batching == type(config.dynamic_batching)()  # with options it lets requests wait
     (version,) = list_published(tmp_path / "place")
     assert (version.slots, version.queue) == (3, 7)
 
@@ -203,7 +202,7 @@ def test_all_slots_fit_one_batch(tmp_path: Path) -> None:
         with pytest.raises(UsageError, match=f"{slots} slots do not fit the engines") as caught:
             publish([bundle], tmp_path / "place", "tiny", keep=1, slots=slots)
         assert "batches of 1 to 4" in caught.value.why
-    with pytest.raises(UsageError, match="queue cannot hold 0 requests"):
+    with pytest.raises(UsageError, match="queue cannot hold 0 puzzles"):
         publish([bundle], tmp_path / "place", "tiny", keep=1, queue=0)
 
 

@@ -7,7 +7,7 @@ import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -81,19 +81,19 @@ def served(
     return Served(request.param, client, started.http, model)
 
 
-def tensor(name: str, values: list[object] | np.ndarray, kind: str) -> grpc.InferInput:
-    dtype = {"INT32": np.int32, "BYTES": np.object_}[kind]
-    array = np.asarray(values, dtype=dtype)
+def tensor(name: str, values: list[int] | np.ndarray) -> grpc.InferInput:
+    array = np.asarray(values, dtype=np.int32)
     array = array if name == "inputs" else array.reshape(-1, 1)
-    made = grpc.InferInput(name, list(array.shape), kind)
+    made = grpc.InferInput(name, list(array.shape), "INT32")
     made.set_data_from_numpy(array)
     return made
 
 
-def ask(served: Served, inputs: np.ndarray, **options: list[object]) -> dict[str, np.ndarray]:
-    kinds = {"puzzle_identifiers": "INT32", "max_depth": "INT32", "policy": "BYTES"}
-    sent = [tensor(name, values, kinds[name]) for name, values in options.items()]
-    answer = served.client.infer(served.name, [tensor("inputs", inputs, "INT32"), *sent], client_timeout=60)
+def ask(
+    served: Served, inputs: np.ndarray, parameters: dict[str, object] | None = None, **options: list[int]
+) -> dict[str, np.ndarray]:
+    sent = [tensor(name, values) for name, values in {"inputs": inputs, **options}.items()]
+    answer = served.client.infer(served.name, sent, client_timeout=60, parameters=parameters)
     return {output.name: answer.as_numpy(output.name) for output in answer.get_response().outputs}
 
 
@@ -101,7 +101,7 @@ def ask(served: Served, inputs: np.ndarray, **options: list[object]) -> dict[str
 def test_many_clients_get_the_bits_of_the_in_process_runner(served: Served, puzzles: PuzzleSet, policy: str) -> None:
     expected = solve(served.model, puzzles.inputs, puzzles.puzzle_identifiers, Policy(policy, 8), batch=16)
     with ThreadPoolExecutor(32) as pool:
-        answers = list(pool.map(lambda row: ask(served, row[None], policy=[policy.encode()]), puzzles.inputs))
+        answers = list(pool.map(lambda row: ask(served, row[None], {"policy": policy}), puzzles.inputs))
     for name, values in {
         "solution": expected.tokens,
         "depth": expected.depth,
@@ -119,14 +119,14 @@ def test_many_clients_get_the_bits_of_the_in_process_runner(served: Served, puzz
 
 def test_puzzles_of_one_request_go_their_own_ways(served: Served, puzzles: PuzzleSet) -> None:
     inputs = puzzles.inputs[:4]
-    policies, depths = [b"fixed", b"adaptive", b"fixed", b"adaptive"], [3, 8, 8, 1]
-    answer = ask(served, inputs, policy=policies, max_depth=depths, puzzle_identifiers=[0] * 4)
+    depths = [3, 8, 5, 1]
+    answer = ask(served, inputs, {"policy": "fixed"}, max_depth=depths, puzzle_identifiers=[0] * 4)
     for row in range(4):
         alone = solve(
             served.model,
             inputs[row : row + 1],
             np.zeros(1, np.int32),
-            Policy(policies[row].decode(), depths[row]),
+            Policy("fixed", depths[row]),
             batch=1,
         )
         assert answer["solution"][row].tolist() == alone.tokens[0].tolist()
@@ -136,7 +136,7 @@ def test_puzzles_of_one_request_go_their_own_ways(served: Served, puzzles: Puzzl
 
 def test_adaptive_is_what_a_client_gets_that_does_not_choose(served: Served, puzzles: PuzzleSet) -> None:
     inputs = puzzles.inputs[:1]
-    assert ask(served, inputs)["depth"] == ask(served, inputs, policy=[b"adaptive"])["depth"]
+    assert ask(served, inputs)["depth"] == ask(served, inputs, {"policy": "adaptive"})["depth"]
 
 
 def test_http_and_generate_answer_too(served: Served, puzzles: PuzzleSet) -> None:
@@ -155,13 +155,16 @@ def post(url: str, document: object):
 @pytest.mark.parametrize(
     ("options", "why"),
     [
-        ({"policy": [b"confidence"]}, "policy 'confidence' was not gated for this model; there is fixed, adaptive"),
+        (
+            {"parameters": {"policy": "confidence"}},
+            "policy 'confidence' was not gated for this model; there is fixed, adaptive",
+        ),
         ({"max_depth": [9]}, "max_depth is 9; it must be from 1 to 8"),
         ({"puzzle_identifiers": [1]}, "puzzle_identifiers has 1; values must be from 0 to 0"),
     ],
 )
 def test_what_was_not_gated_is_refused_with_the_reason(
-    served: Served, puzzles: PuzzleSet, options: dict[str, list[object]], why: str
+    served: Served, puzzles: PuzzleSet, options: dict[str, Any], why: str
 ) -> None:
     with pytest.raises(InferenceServerException, match=why):
         ask(served, puzzles.inputs[:1], **options)

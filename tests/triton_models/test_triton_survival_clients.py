@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 from pending import until
-from scrape import scrape
+from scrape import Changes
 from solver_serving import MAX_DEPTH, Solver, serving
 
-from triton_models.solver.loop import PATIENCE_SECONDS, POLL_SECONDS
+from triton_models.solver.flow import PATIENCE_SECONDS
+from triton_models.solver.loop import POLL_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,24 +36,19 @@ def solver(solvers: list[Solver], request: pytest.FixtureRequest) -> Solver:
     return solvers[request.param]
 
 
-class Changes:
-    """How a solver's metrics change from now on."""
-
-    def __init__(self, solver: Solver) -> None:
-        self._solver = solver
-        self._before = scrape(solver.server, solver.name)
-
-    def __getitem__(self, sample: str) -> float:
-        return scrape(self._solver.server, self._solver.name)[sample] - self._before[sample]
-
-    def settle(self, answered: int) -> None:
-        """Wait until so many have been answered, and no slot is taken."""
-        until(lambda: self["hrm_requests_total ok"] == answered)
-        until(lambda: scrape(self._solver.server, self._solver.name)["hrm_slots_in_use"] == 0)
+@pytest.fixture
+def changes(solver: Solver) -> Changes:
+    """How the solver's metrics change in a test."""
+    return Changes(solver.server, solver.name)
 
 
-def test_a_client_that_leaves_mid_solve_frees_its_slot(solver: Solver) -> None:
-    changes = Changes(solver)
+def settle(changes: Changes, answered: int) -> None:
+    """Wait until so many have been answered, and no slot is taken."""
+    until(lambda: changes["hrm_requests_total ok"] == answered)
+    until(lambda: changes["hrm_slots_in_use"] == 0)
+
+
+def test_a_client_that_leaves_mid_solve_frees_its_slot(solver: Solver, changes: Changes) -> None:
     with solver.held([0], policy="fixed") as gone:
         other, waiting = solver.begin([1], "fixed"), solver.begin([2], "fixed")
         gone.cancel()
@@ -60,13 +56,12 @@ def test_a_client_that_leaves_mid_solve_frees_its_slot(solver: Solver) -> None:
         time.sleep(ASKED)
     solver.check(other.answer(), [1], "fixed")
     solver.check(waiting.answer(), [2], "fixed")
-    changes.settle(answered=2)
+    settle(changes, answered=2)
     assert changes["hrm_cancelled_total"] == changes["hrm_requests_total cancelled"] == 1
     assert changes["hrm_batch_rows_sum"] == 1 + 2 * MAX_DEPTH  # one segment was under way when it left
 
 
-def test_a_client_that_leaves_the_line_is_never_solved(solver: Solver) -> None:
-    changes = Changes(solver)
+def test_a_client_that_leaves_the_line_is_never_solved(solver: Solver, changes: Changes) -> None:
     with solver.held([0], policy="fixed") as first:
         others = [solver.begin([puzzle], "fixed") for puzzle in (1, 2)]
         gone = [solver.begin([puzzle], "fixed") for puzzle in (3, 4, 5, 6)]
@@ -75,25 +70,25 @@ def test_a_client_that_leaves_the_line_is_never_solved(solver: Solver) -> None:
         time.sleep(ASKED)
     for puzzle, pending in enumerate([first, *others]):
         solver.check(pending.answer(), [puzzle], "fixed")
-    changes.settle(answered=3)
+    settle(changes, answered=3)
     assert changes["hrm_batch_rows_sum"] == 3 * MAX_DEPTH
 
 
-def test_a_deadline_within_a_segment_is_an_error_after_it(solver: Solver) -> None:
-    changes = Changes(solver)
+def test_a_deadline_within_a_segment_is_an_error_after_it(solver: Solver, changes: Changes) -> None:
     with solver.held([0], policy="fixed", timeout=int(LATE * 1e6)) as late:
         other = solver.begin([1], "fixed")
         time.sleep(2 * LATE)
     assert late.error() == "StatusCode.UNAVAILABLE: the request's timeout passed after 1 segments"
     solver.check(other.answer(), [1], "fixed")
-    changes.settle(answered=1)
+    settle(changes, answered=1)
     assert changes["hrm_deadline_exceeded_total"] == changes["hrm_requests_total deadline"] == 1
     assert changes["hrm_batch_rows_sum"] == 1 + MAX_DEPTH
 
 
-@pytest.mark.parametrize("ahead", [2, 6], ids=["the orchestrator's line", "Triton's queue"])
-def test_a_deadline_that_passes_in_line_is_an_error_without_a_segment(solver: Solver, ahead: int) -> None:
-    changes = Changes(solver)
+@pytest.mark.parametrize("ahead", [2, 6], ids=["at the front", "in line"])
+def test_a_deadline_that_passes_in_line_is_an_error_without_a_segment(
+    solver: Solver, changes: Changes, ahead: int
+) -> None:
     with solver.held([0], policy="fixed") as first:
         others = [solver.begin([1 + other], "fixed") for other in range(ahead)]
         late = solver.begin([9], "fixed", timeout=int(LATE * 1e6))
@@ -102,7 +97,7 @@ def test_a_deadline_that_passes_in_line_is_an_error_without_a_segment(solver: So
         solver.check(pending.answer(), [puzzle], "fixed")
     assert late.error().startswith("StatusCode.UNAVAILABLE: ")
     assert "timeout" in late.error()
-    changes.settle(answered=1 + ahead)
+    settle(changes, answered=1 + ahead)
     assert changes["hrm_batch_rows_sum"] == (1 + ahead) * MAX_DEPTH
 
 
@@ -110,28 +105,30 @@ def test_a_deadline_that_is_far_away_changes_nothing(solver: Solver) -> None:
     solver.ask([3], timeout=60_000_000)
 
 
-def test_when_the_queue_is_full_the_surplus_is_refused_at_once(solver: Solver) -> None:
+def test_when_the_queue_is_full_the_surplus_is_refused_at_once_and_the_urgent_is_not(
+    solver: Solver, changes: Changes
+) -> None:
     with solver.held([0]) as first:
         crowd = [solver.begin([puzzle]) for puzzle in range(1, 3 * QUEUE)]
-        until(lambda: sum(pending.done for pending in crowd) >= len(crowd) - QUEUE - 2 * SLOTS)
-        time.sleep(0.2)  # for those who are on their way
+        until(lambda: changes["hrm_requests_total queue_full"] == len(crowd) - QUEUE - (SLOTS - 1))
+        until(lambda: sum(pending.done for pending in crowd) == len(crowd) - QUEUE - (SLOTS - 1))
+        urgent = solver.begin([3], level=1)
+        time.sleep(0.2)  # for it to be refused, if it is
         refused = [pending for pending in crowd if pending.done]
-        assert len(refused) >= QUEUE
         assert not first.done
     for pending in refused:
-        assert pending.error().startswith("StatusCode.UNAVAILABLE: ")
+        assert pending.error() == f"StatusCode.UNAVAILABLE: the queue is full: {QUEUE} puzzles wait for a slot"
     answered = [(puzzle, pending) for puzzle, pending in enumerate(crowd, 1) if pending not in refused]
-    assert len(answered) >= QUEUE
-    for puzzle, pending in [(0, first), *answered]:
+    for puzzle, pending in [(0, first), (3, urgent), *answered]:
         solver.check(pending.answer(), [puzzle])
 
 
 def test_who_has_priority_overtakes_those_who_wait(solver: Solver) -> None:
     with solver.held([0], policy="fixed") as first:
-        others = [solver.begin([1], "fixed", priority=3) for _ in range(QUEUE)]
-        urgent = solver.begin([2], "fixed", priority=1)
+        others = [solver.begin([1], "fixed", level=3) for _ in range(QUEUE)]
+        urgent = solver.begin([2], "fixed", level=1)
         time.sleep(0.2)  # it has come
     for puzzle, pending in [(0, first), (2, urgent), *((1, other) for other in others)]:
         solver.check(pending.answer(), [puzzle], "fixed")
     overtaken = [other for other in others if other.ended > urgent.ended]
-    assert len(overtaken) >= QUEUE - 2 * SLOTS  # those in slots and those that had been let in went before
+    assert len(overtaken) >= QUEUE - 2 * SLOTS  # those in slots and those at the front of the line went before

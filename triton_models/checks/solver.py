@@ -30,7 +30,9 @@ def solver_findings(config: Any, directory: Path) -> Iterator[Finding]:
     if len(served) > 1:
         yield f"version_policy names the versions {served}; a solver serves one, the current one", EDIT
     if not config.HasField("dynamic_batching"):
-        yield "dynamic_batching is missing, and with it the queue's limit, priorities and deadlines", EDIT
+        yield "dynamic_batching is missing: requests would reach the solver one by one", EDIT
+    elif config.dynamic_batching != type(config.dynamic_batching)():
+        yield "dynamic_batching has options; with queue policies, priorities or delays requests wait for nothing", EDIT
     for number, path in sorted(numbered(directory)):
         for what, hint in _version_findings(config, path, is_served=number in served):
             yield f"version {number}: {what}", hint
@@ -82,13 +84,20 @@ def _config_findings(config: Any, version: VersionManifest) -> Iterator[Finding]
     for name in KNOBS:
         if name not in knobs:
             yield f"the parameter {name} is missing", EDIT
-    slots, log = knobs.get("slots", "1"), knobs.get("log_requests", "false")
-    if not (slots.isascii() and slots.isdecimal() and 1 <= int(slots) <= limit):
+    slots, queue, log = (knobs.get(*known) for known in (("slots", "1"), ("queue", "1"), ("log_requests", "false")))
+    if not _number(queue) >= 1:
+        yield f"the parameter queue is {queue!r}; it is the number of puzzles that may wait, 1 or more", EDIT
+    if not 1 <= _number(slots) <= limit:
         yield f"the parameter slots is {slots!r}; the engines take batches of 1 to {limit}", EDIT
     elif config.max_batch_size > int(slots):
         yield f"max_batch_size is {config.max_batch_size}; there are {slots} slots", EDIT
     if log not in ("true", "false"):
         yield f"the parameter log_requests is {log!r}; it is true or false", EDIT
+
+
+def _number(text: str) -> int:
+    """What ``text`` says, or 0."""
+    return int(text) if text.isascii() and text.isdecimal() else 0
 
 
 def _engine_findings(repository: Path, version: VersionManifest) -> Iterator[Finding]:

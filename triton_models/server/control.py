@@ -104,8 +104,8 @@ class Control:
         self._call(f"unload {model}", PROMPT_SECONDS, "unload_model", model)
 
     def infer(self, model: str, feeds: Mapping[str, npt.NDArray[Any]], seconds: float) -> Answer:
-        """The answer of the version that clients get, asked ahead of what waits in the model's queue."""
-        how = {"priority": 1, "timeout": int(seconds * 1e6)}
+        """The answer of the version that clients get; a solver takes it ahead of what waits in its queue."""
+        how = {"parameters": {"queue_priority": 1}, "timeout": int(seconds * 1e6)}
         result = self._call(f"answer through {model}", seconds, "infer", model, self._tensors(feeds), **how)
         response = result.get_response()
         if self._grpc:

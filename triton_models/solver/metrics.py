@@ -6,20 +6,24 @@ Every update is a round trip to the server's process, so a thread of its own mak
 from __future__ import annotations
 
 import json
+import logging
 import queue
 import threading
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import triton_python_backend_utils as pb_utils
 
+from triton_models.solver.work import Outcome
+
 if TYPE_CHECKING:
     from triton_models.solver.settings import Settings
-    from triton_models.solver.work import Outcome, Work
+    from triton_models.solver.work import Work
 
 FLUSH_SECONDS = 0.2
 SECONDS_BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0]
-OUTCOMES: tuple[Outcome, ...] = ("ok", "invalid", "cancelled", "deadline", "error", "not_finite")
+UNEVENTFUL = ("ok", "queue_full")
+"""Outcomes without a line in the log, unless every request has one; a full queue would fill it too."""
 
 
 class Instruments:
@@ -35,13 +39,13 @@ class Instruments:
         """A metric works for as long as its family lives."""
         self._labels = {"model": settings.name, "version": str(settings.version)}
         requests = self._family("hrm_requests_total", "Requests by how they ended", "COUNTER")
-        self.outcomes = {each: requests.Metric(labels=self._labels | {"outcome": each}) for each in OUTCOMES}
+        self.outcomes = {each: requests.Metric(labels=self._labels | {"outcome": each}) for each in get_args(Outcome)}
         self.totals = {
-            "cancelled": self._counter("hrm_cancelled_total", "Requests whose client went away"),
-            "deadline": self._counter("hrm_deadline_exceeded_total", "Requests whose timeout passed"),
+            "cancelled": self._plain("hrm_cancelled_total", "Requests whose client went away", "COUNTER"),
+            "deadline": self._plain("hrm_deadline_exceeded_total", "Requests whose timeout passed", "COUNTER"),
         }
-        in_use = self._family("hrm_slots_in_use", "Puzzles that are being solved", "GAUGE")
-        self.in_use = in_use.Metric(labels=self._labels)
+        self.in_use = self._plain("hrm_slots_in_use", "Puzzles that are being solved", "GAUGE")
+        self.waiting = self._plain("hrm_waiting", "Puzzles that wait for a slot", "GAUGE")
         depths = [float(depth) for depth in range(1, settings.max_depth + 1)]
         self.depth = self._histogram("hrm_depth", "Segments of answered puzzles", depths)
         self.seconds = self._histogram("hrm_solve_seconds", "From arrival to the response", SECONDS_BUCKETS)
@@ -53,8 +57,8 @@ class Instruments:
         self._families.append(kinds(name=name, description=description, kind=getattr(kinds, kind)))
         return self._families[-1]
 
-    def _counter(self, name: str, description: str) -> Any:
-        return self._family(name, description, "COUNTER").Metric(labels=self._labels)
+    def _plain(self, name: str, description: str, kind: str) -> Any:
+        return self._family(name, description, kind).Metric(labels=self._labels)
 
     def _histogram(self, name: str, description: str, buckets: list[float]) -> Any:
         return self._family(name, description, "HISTOGRAM").Metric(labels=self._labels, buckets=buckets)
@@ -66,14 +70,14 @@ class TritonReporter:
     Args:
         settings: names, version and depth.
         slots: how many puzzles run at once.
-        log_requests: whether each request has a line in the log; failures always have.
+        log_requests: whether each request has a line in the log; failures have one, but for those of a full queue.
     """
 
     def __init__(self, settings: Settings, slots: int, *, log_requests: bool) -> None:
         self._settings = settings
         self._instruments = Instruments(settings, slots)
         self._log_requests = log_requests
-        self._in_use = 0
+        self._holding = (0, 0)
         self._events: queue.SimpleQueue[tuple[str, Any] | None] = queue.SimpleQueue()
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="metrics", daemon=True)
@@ -83,11 +87,11 @@ class TritonReporter:
         """``rows`` were stepped together."""
         self._events.put(("rows", rows))
 
-    def holding(self, slots: int) -> None:
-        """So many slots are taken now."""
-        if slots != self._in_use:
-            self._in_use = slots
-            self._events.put(("in_use", slots))
+    def holding(self, slots: int, waiting: int) -> None:
+        """So many slots are taken now, and so many puzzles wait for one."""
+        if (slots, waiting) != self._holding:
+            self._holding = (slots, waiting)
+            self._events.put(("holding", self._holding))
 
     def answered(self, work: Work, seconds: float) -> None:
         """``work`` has had its response."""
@@ -107,7 +111,10 @@ class TritonReporter:
             while not self._events.empty():
                 batch.append(self._events.get())
             running = None not in batch
-            self._pass_on([event for event in batch if event is not None])
+            try:
+                self._pass_on([event for event in batch if event is not None])
+            except Exception:  # what comes next is to be counted all the same
+                logging.getLogger(__name__).exception("events are missing in the metrics")
 
     def _pass_on(self, events: list[tuple[str, Any]]) -> None:
         outcomes: Counter[Outcome] = Counter()
@@ -122,15 +129,16 @@ class TritonReporter:
             self._instruments.outcomes[outcome].increment(count)
             if outcome in self._instruments.totals:
                 self._instruments.totals[outcome].increment(count)
-        for last in [value for kind, value in events if kind == "in_use"][-1:]:
-            self._instruments.in_use.set(last)
+        for slots, waiting in [value for kind, value in events if kind == "holding"][-1:]:
+            self._instruments.in_use.set(slots)
+            self._instruments.waiting.set(waiting)
 
     def _answered(self, work: Work, seconds: float) -> None:
         if work.outcome == "ok":
             self._instruments.seconds.observe(seconds)
             for row in work.rows:
                 self._instruments.depth.observe(row.depth)
-        if self._log_requests or work.outcome != "ok":
+        if self._log_requests or work.outcome not in UNEVENTFUL:
             line = {
                 "event": "solve",
                 "model": self._settings.name,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ from engines.slots import HostArrays, Slots, embed
 from engines.stepper import EngineStepper
 from triton_models.solver.arrays import DeviceArrays
 from triton_models.solver.bls import BlsEngine
+from triton_models.solver.flow import Flow
 from triton_models.solver.loop import Loop
 from triton_models.solver.metrics import TritonReporter
+from triton_models.solver.options import read_options
 from triton_models.solver.reply import TritonReply
 from triton_models.solver.requests import INPUTS, rows_of
 from triton_models.solver.settings import SETTINGS, Settings, read_settings
@@ -35,27 +38,20 @@ class TritonPythonModel:
         home = Path(args["model_repository"]) / args["model_version"]
         self._settings = read_settings(home / SETTINGS)
         parameters = {name: value["string_value"] for name, value in config["parameters"].items()}
-        capacity = int(parameters["slots"])
+        capacity, queue = int(parameters["slots"]), int(parameters["queue"])
         device = DeviceArrays(int(args["model_instance_device_id"])) if args["model_instance_kind"] == "GPU" else None
-        self._stepper = _stepper(home, self._settings, device)
+        stepper = _stepper(home, self._settings, device)
         self._senders = ThreadPoolExecutor(SENDERS, thread_name_prefix="sender")
-        slots: Slots[Work] = Slots(self._stepper, capacity, device or HostArrays())
+        slots: Slots[Work] = Slots(stepper, capacity, device or HostArrays())
         log_requests = parameters["log_requests"] == "true"
         self._reporter = TritonReporter(self._settings, capacity, log_requests=log_requests)
-        ahead = int(config["max_batch_size"])
-        self._loop = Loop(slots, ahead, self._reporter, run=self._senders.submit)
+        self._loop = Loop(Flow(slots, partial(embed, stepper), queue, self._reporter, run=self._senders.submit))
         self._loop.start()
 
     def execute(self, requests: list[Any]) -> list[None]:
-        """Let the requests in; their responses are sent by the loop."""
-        works = [work for request in requests if (work := self._work(request)).outcome is None]
-        try:
-            # Here and not between two segments: the loop steps what is running meanwhile.
-            embed(self._stepper, [row for work in works for row in work.rows])
-        except Exception as error:  # noqa: BLE001  (raised here, it would reach requests that are answered already)
-            for work in works:
-                work.fail("error", str(error))
-        self._loop.submit(works)
+        """Let the requests in; their responses are sent by the loop. Nothing here waits: Triton's batcher would too."""
+        works = [self._work(request) for request in requests]
+        self._loop.submit([work for work in works if work.outcome is None])
         return [None] * len(requests)
 
     def finalize(self) -> None:
@@ -70,7 +66,9 @@ class TritonPythonModel:
         deadline = now + timeout / 1e6 if timeout else None
         work = Work(TritonReply(request), _identity(request), now, deadline)
         try:
-            work.rows = rows_of(_tensors(request), self._settings, work)
+            options = read_options(request.parameters())
+            work.level = options.level
+            work.rows = rows_of(_tensors(request), options, self._settings, work)
         except ValueError as error:
             work.fail("invalid", str(error))
             self._reporter.answered(work, 0.0)

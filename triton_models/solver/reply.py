@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 _CODES = {
     "invalid": "INVALID_ARG",
     "cancelled": "CANCELLED",
-    "deadline": "UNAVAILABLE",  # as Triton has it where a timeout passes in its queue
+    "deadline": "UNAVAILABLE",  # as Triton has it, and what follows, in queues of its own
+    "queue_full": "UNAVAILABLE",
     "error": "INTERNAL",
     "not_finite": "INTERNAL",
 }

@@ -11,22 +11,22 @@ from engines.slots import Row
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from engines.act import Array, Policy
+    from engines.act import Array
+    from triton_models.solver.options import Options
     from triton_models.solver.settings import Settings
     from triton_models.solver.work import Work
 
-INPUTS = {"inputs": "int32", "puzzle_identifiers": "int32", "max_depth": "int32", "policy": "object"}
-"""What a request may hold, and numpy's type of it; Triton's strings are arrays of bytes."""
-_LONGEST_POLICY = 64
-"""Bytes of a policy's name that are looked at: an error repeats them, and a client's mistake may be long."""
+INPUTS = {"inputs": "int32", "puzzle_identifiers": "int32", "max_depth": "int32"}
+"""What a request may hold, and numpy's type of it."""
 
 
-def rows_of(tensors: Mapping[str, Array], settings: Settings, owner: Work) -> tuple[Row[Work], ...]:
+def rows_of(tensors: Mapping[str, Array], options: Options, settings: Settings, owner: Work) -> tuple[Row[Work], ...]:
     """The puzzles of one request.
 
     Args:
-        tensors: ``inputs`` int32 [B, S]; where the client sent them ``puzzle_identifiers`` int32, ``max_depth`` int32
-            and ``policy`` bytes, each [B, 1].
+        tensors: ``inputs`` int32 [B, S]; where the client sent them ``puzzle_identifiers`` and ``max_depth``, each
+            int32 [B, 1].
+        options: what it wants for all of them.
         settings: what the model can do.
         owner: whose puzzles they are.
 
@@ -42,7 +42,8 @@ def rows_of(tensors: Mapping[str, Array], settings: Settings, owner: Work) -> tu
     identifiers = tensors.get("puzzle_identifiers", np.zeros((rows, 1), dtype=np.int32))
     _check_range("inputs", inputs, settings.vocab_size)
     _check_range("puzzle_identifiers", identifiers, settings.identifiers)
-    policies = [_policy(tensors, row, settings) for row in range(rows)]
+    depths = tensors["max_depth"][:, 0].tolist() if "max_depth" in tensors else [None] * rows
+    policies = [settings.policy(options.policy, depth) for depth in depths]
     return tuple(
         Row(tokens, int(identifier), policy, owner)
         for tokens, identifier, policy in zip(inputs, identifiers[:, 0], policies, strict=True)
@@ -59,11 +60,3 @@ def _check_range(name: str, values: Array, size: int) -> None:
     wrong = values[(values < 0) | (values >= size)]
     if wrong.size:
         raise ValueError(f"{name} has {wrong[0]}; values must be from 0 to {size - 1}")
-
-
-def _policy(tensors: Mapping[str, Array], row: int, settings: Settings) -> Policy:
-    name, depth = tensors.get("policy"), tensors.get("max_depth")
-    return settings.policy(
-        None if name is None else name[row, 0][:_LONGEST_POLICY].decode(errors="replace"),
-        None if depth is None else int(depth[row, 0]),
-    )

@@ -6,12 +6,14 @@ import contextlib
 import threading
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from triton_models.solver.options import DEFAULT_LEVEL
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from engines.slots import Answer, Row
 
-Outcome = Literal["ok", "invalid", "cancelled", "deadline", "error", "not_finite"]
+Outcome = Literal["ok", "invalid", "cancelled", "deadline", "error", "not_finite", "queue_full"]
 
 
 class Reply(Protocol):
@@ -39,6 +41,8 @@ class Work:
 
     def __init__(self, reply: Reply, request_id: str, arrived: float, deadline: float | None = None) -> None:
         self.rows: tuple[Row[Work], ...] = ()
+        self.level = DEFAULT_LEVEL
+        """Its priority."""
         self.request_id = request_id
         self.arrived = arrived
         self.outcome: Outcome | None = None
