@@ -127,10 +127,7 @@ def against_in_process(
     """The orchestrator at a fixed number of segments, and the in-process runner on the same puzzles, by turns."""
     inputs = subject.answers["fixed"].inputs
     policy = Policy("fixed", PAPER_SEGMENTS)
-    options = {
-        "policy": np.array([[b"fixed"]], dtype=object),
-        "max_depth": np.array([[PAPER_SEGMENTS]], dtype=np.int32),
-    }
+    depth = {"max_depth": np.array([[PAPER_SEGMENTS]], dtype=np.int32)}
     points = []
     with serving(subject) as running, clients_process() as process:
         for count in clients:
@@ -140,7 +137,9 @@ def against_in_process(
                 answers, seconds = in_process(subject.bundle, puzzles, policy, count)
                 alone.append(len(puzzles) * PAPER_SEGMENTS / seconds)
                 expected = load.Puzzles(puzzles, answers.tokens, answers.depth)
-                served = Served(running, subject.name, subject.name, expected, answers.tokens, options)
+                served = Served(
+                    running, subject.name, subject.name, expected, answers.tokens, depth, {"policy": policy.name}
+                )
                 process.submit(sample, served, 1, 0.0, limit=1).result()  # the first call of an engine takes longer
                 samples.append(process.submit(sample, served, count, 0.0, limit=len(puzzles)).result())
             point = {"design": IN_FLIGHT.key, "clients": count, **summary(served, samples)}

@@ -33,8 +33,10 @@ class Served:
     puzzles: load.Puzzles
     labels: npt.NDArray[np.int32]
     """[N, S]"""
-    options: dict[str, Any] = field(default_factory=dict)
+    tensors: dict[str, Any] = field(default_factory=dict)
     """Inputs beside the puzzle: arrays [1, 1]."""
+    parameters: dict[str, str] = field(default_factory=dict)
+    """Of every request."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +60,10 @@ def clients_process() -> ProcessPoolExecutor:
 
 def sample(served: Served, clients: int, seconds: float, *, warm_up: float = 0.5, limit: int | None = None) -> Sample:
     """Load a model; runs in ``clients_process``."""
-    requests = [load.request(served.model, {"inputs": row[None], **served.options}) for row in served.puzzles.inputs]
+    requests = [
+        load.request(served.model, {"inputs": row[None], **served.tensors}, **served.parameters)
+        for row in served.puzzles.inputs
+    ]
     what = load.Load(served.running.grpc, requests, clients, seconds, warm_up, limit)
     window = load.run(what, functools.partial(snapshot, served.running))
     checked = load.check(window.exchanges, served.puzzles)

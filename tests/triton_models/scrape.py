@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import urllib.request
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,10 @@ from prometheus_client.parser import text_string_to_metric_families
 if TYPE_CHECKING:
     from prometheus_client import Metric
     from server import Server
+
+
+SETTLE_SECONDS = 0.3
+"""A little more than the orchestrator lets events wait."""
 
 
 def families(server: Server) -> list[Metric]:
@@ -30,12 +35,21 @@ def scrape(server: Server, model: str) -> dict[str, float]:
     return found
 
 
+def _settled(server: Server, model: str) -> dict[str, float]:
+    """The samples once they stand still: the last events of before are passed on with some delay."""
+    before, now = {}, scrape(server, model)
+    while before != now:
+        time.sleep(SETTLE_SECONDS)
+        before, now = now, scrape(server, model)
+    return now
+
+
 class Changes:
     """How the samples of one orchestrator change from now on; a gauge that is 0 now is what it is then."""
 
     def __init__(self, server: Server, model: str) -> None:
         self._server, self._model = server, model
-        self._before = scrape(server, model)
+        self._before = _settled(server, model)
 
     def all(self) -> dict[str, float]:
         """Every sample's."""

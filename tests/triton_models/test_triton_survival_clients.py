@@ -105,6 +105,17 @@ def test_a_deadline_that_is_far_away_changes_nothing(solver: Solver) -> None:
     solver.ask([3], timeout=60_000_000)
 
 
+def test_no_slot_is_empty_while_puzzles_wait(solver: Solver, changes: Changes) -> None:
+    with solver.held([0], policy="fixed") as first:
+        crowd = [solver.begin([puzzle], "fixed") for puzzle in range(1, QUEUE)]
+        time.sleep(0.2)  # they have come
+    for puzzle, pending in enumerate([first, *crowd]):
+        solver.check(pending.answer(), [puzzle], "fixed")
+    settle(changes, answered=QUEUE)
+    assert changes["hrm_batch_rows_sum"] == QUEUE * MAX_DEPTH
+    assert changes["hrm_batch_rows_count"] == QUEUE * MAX_DEPTH / SLOTS + 1  # the held segment had one puzzle
+
+
 def test_when_the_queue_is_full_the_surplus_is_refused_at_once_and_the_urgent_is_not(
     solver: Solver, changes: Changes
 ) -> None:
