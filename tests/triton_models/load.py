@@ -178,11 +178,14 @@ class _Clients:
         self._left = itertools.repeat(None) if load.limit is None else itertools.repeat(None, load.limit)
         self._waiting = load.clients
         self.warm = asyncio.Event()
+        self.ended = False
 
     async def client(self) -> None:
         """Send and wait, over and over."""
         first = True
         for _ in self._left:
+            if self.ended:
+                return
             puzzle = next(self._order)
             sent = time.perf_counter()
             answer, error = await self._exchange(self._load.requests[puzzle])
@@ -207,14 +210,16 @@ async def _run(load: Load, observe: Callable[[], T]) -> Window[T]:
         if load.limit is not None:
             return await _run_all(load, clients, observe)
         async with asyncio.TaskGroup() as running:
-            tasks = [running.create_task(clients.client()) for _ in range(load.clients)]
+            for _ in range(load.clients):
+                running.create_task(clients.client())
             await asyncio.gather(clients.warm.wait(), asyncio.sleep(load.warm_up))
             before, began, processor = await asyncio.to_thread(observe), time.perf_counter(), time.process_time()
             await asyncio.sleep(load.seconds)
             ended, processor = time.perf_counter(), time.process_time() - processor
             after = await asyncio.to_thread(observe)
-            for task in tasks:
-                task.cancel()  # whoever still waits hangs up
+            clients.ended = (
+                True  # whoever waits gets an answer yet: left on the server it would be somebody else's load
+            )
     return Window(*_whole_bursts(clients.exchanges, began, ended), processor, (before, after))
 
 
