@@ -22,13 +22,15 @@ from tritonclient.grpc import service_pb2 as pb
 from tritonclient.utils import np_to_triton_dtype
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 T = TypeVar("T")
 Array = np.ndarray
 INFER = "/inference.GRPCInferenceService/ModelInfer"
 OUTPUTS = ("solution", "depth")
 _HOUR = 3600.0
+_QUIET_SECONDS = 2.0
+"""No call takes so long: those who still wait are too few to fill a gang."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,17 +212,26 @@ async def _run(load: Load, observe: Callable[[], T]) -> Window[T]:
         if load.limit is not None:
             return await _run_all(load, clients, observe)
         async with asyncio.TaskGroup() as running:
-            for _ in range(load.clients):
-                running.create_task(clients.client())
+            tasks = [running.create_task(clients.client()) for _ in range(load.clients)]
             await asyncio.gather(clients.warm.wait(), asyncio.sleep(load.warm_up))
             before, began, processor = await asyncio.to_thread(observe), time.perf_counter(), time.process_time()
             await asyncio.sleep(load.seconds)
             ended, processor = time.perf_counter(), time.process_time() - processor
             after = await asyncio.to_thread(observe)
-            clients.ended = (
-                True  # whoever waits gets an answer yet: left on the server it would be somebody else's load
-            )
+            clients.ended = True
+            await _leave(tasks)
     return Window(*_whole_bursts(clients.exchanges, began, ended), processor, (before, after))
+
+
+async def _leave(clients: Iterable[asyncio.Task[None]]) -> None:
+    """Let whoever waits have an answer yet, or it would be the next measurement's load; who gets none hangs up."""
+    waiting = set(clients)
+    while waiting:
+        answered, waiting = await asyncio.wait(waiting, timeout=_QUIET_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        if not answered:
+            break
+    for task in waiting:
+        task.cancel()
 
 
 def _whole_bursts(exchanges: Sequence[Exchange], began: float, ended: float) -> tuple[Sequence[Exchange], float]:
