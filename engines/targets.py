@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 TargetName = Literal["cpu", "sm_90", "sm_100", "sm_120"]
 PrecisionName = Literal["fp32", "fp16", "int8", "fp8", "nvfp4", "auto"]
 RuntimeName = Literal["onnxruntime", "tensorrt", "tensorrt-rtx", "torch-tensorrt"]
-QUANTISED: tuple[PrecisionName, ...] = ("fp8", "nvfp4", "auto")
-"""The precisions of a calibrated executor; what surrounds it stays in the graph's own type."""
+QUANTISED: tuple[PrecisionName, ...] = ("int8", "fp8", "nvfp4", "auto")
+"""The precisions of calibrated linears; what surrounds them stays in the graph's own type."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ TARGETS: dict[TargetName, Target] = {
         name="cpu",
         device="x86-64 or Arm",
         default="fp32",
-        variants={"fp32": "fp32", "fp16": "fp16"},
+        variants={"fp32": "fp32", "fp16": "fp16", "int8": "fp32"},
         runtimes=("onnxruntime",),
         impossible={
             "fp8": "CPUs have no FP8 arithmetic",
@@ -77,8 +77,6 @@ def refusal(target: TargetName, precision: PrecisionName, runtime: RuntimeName |
     kind = TARGETS[target]
     if precision in kind.impossible:
         return kind.impossible[precision]
-    if precision not in kind.variants:
-        return "this version of hrm-trt does not quantise for CPUs"
     if runtime is not None and runtime not in kind.runtimes:
         return f"{runtime} does not run on {target}; {', '.join(kind.runtimes)} does"
     if runtime == "torch-tensorrt" and precision != "fp16":

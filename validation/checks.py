@@ -24,7 +24,7 @@ _SAMPLE = 8
 _SEGMENTS = 2
 """The second segment is the first that starts from a carry of the engine's own."""
 _POLICY = Policy("fixed", _SEGMENTS)
-LOGIT_TOLERANCES = {"fp8": 0.1, "nvfp4": 0.3}
+LOGIT_TOLERANCES = {"int8": 0.1, "fp8": 0.1, "nvfp4": 0.3}
 """How far a logit may move with the batch in low precision, as a share of the largest one: what another kernel sums up
 in another order can fall on the other side of a rounding threshold, which the recurrence magnifies. On the bundled
 checkpoints FP8 moved by up to 1.3 % and NVFP4 by 3.8 %; a row mixed up with its neighbour differs by the whole."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from export.quantise.sites import quantised
 from validation.sensitivity import COST, Attempt, SearchRecord, SiteDamage
 
 if TYPE_CHECKING:
@@ -173,7 +174,7 @@ class _Bench:
         lost = int((self._solved & ~outcome.solved).sum())
         won = int((outcome.solved & ~self._solved).sum())
         loss = (lost - won) / self.n
-        low = sorted({precision for precision in assignment.values() if precision != "fp16"}, key=lambda p: COST[p])
+        low = sorted(set(quantised(assignment).values()), key=lambda p: COST[p])
         return Attempt(
             assignment=assignment,
             work={name: sum(self.work[site] for site, own in assignment.items() if own == name) for name in low},

@@ -13,6 +13,7 @@ import torch
 from torch.autograd import Function
 
 from export.quantise.calibration import check_calibration
+from export.quantise.sites import quantised
 from hrm.errors import CalibrationError
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def fake_quantised(network: HRM, assignment: Assignment, calibration: Calibratio
     """
     from engines.calibration import modelopt
 
-    chosen = {name: precision for name, precision in assignment.items() if precision != "fp16"}
+    chosen = quantised(assignment)
     check_calibration(calibration)
     _check_sites(network, chosen, calibration.sites)
     copied = copy.deepcopy(network)

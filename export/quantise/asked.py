@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, get_args
+from collections import Counter
+from typing import TYPE_CHECKING, NamedTuple
 
 from onnx import TensorProto
-
-from export.quantise.sites import SitePrecision
 
 if TYPE_CHECKING:
     from onnx import GraphProto, NodeProto
 
-STORED: dict[int, SitePrecision] = {TensorProto.FLOAT8E4M3FN: "fp8", TensorProto.FLOAT4E2M1: "nvfp4"}
-"""The precision that a weight's element type stands for; any other type is no request."""
+    from export.quantise.sites import SitePrecision
+
+STORED: dict[int, SitePrecision] = {
+    TensorProto.FLOAT: "fp32",
+    TensorProto.FLOAT16: "fp16",
+    TensorProto.INT8: "int8",
+    TensorProto.FLOAT8E4M3FN: "fp8",
+    TensorProto.FLOAT4E2M1: "nvfp4",
+}
+"""The precision that a weight's element type stands for."""
 _ATTENTION = {"Attention", "Softmax"}
 _UNPACKING = {"Cast", "DequantizeLinear", "Transpose"}
 """What may stand between a stored weight and the product that it belongs to."""
@@ -27,7 +34,7 @@ class AskedGemm(NamedTuple):
     site: str
     """The linear's name in the checkpoint; in a segment, several nodes have the same."""
     precision: SitePrecision
-    """``fp16`` for every weight that is not stored in 8 or 4 bits."""
+    """What its weight is stored in."""
 
 
 def asked(graph: GraphProto) -> tuple[AskedGemm, ...]:
@@ -42,7 +49,7 @@ def asked(graph: GraphProto) -> tuple[AskedGemm, ...]:
     for node in graph.node:
         weight = stored.get(origin(node.input[1], makers)) if node.op_type == "MatMul" else None
         if weight is not None:
-            found.append(AskedGemm(node.name, site_of(weight.name), STORED.get(weight.data_type, "fp16")))
+            found.append(AskedGemm(node.name, site_of(weight.name), STORED[weight.data_type]))
     return tuple(found)
 
 
@@ -69,6 +76,5 @@ def site_of(weight: str) -> str:
 
 
 def count_precisions(graph: GraphProto) -> dict[SitePrecision, int]:
-    """How many products with a stored weight are asked for in each precision."""
-    found = [product.precision for product in asked(graph)]
-    return {precision: found.count(precision) for precision in get_args(SitePrecision)}
+    """How many products with a stored weight are asked for in each precision that there is."""
+    return dict(Counter(product.precision for product in asked(graph)))

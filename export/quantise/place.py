@@ -6,7 +6,6 @@ import re
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from onnx import helper, numpy_helper
 
 from export.passes.expect import expect
@@ -15,14 +14,16 @@ from export.passes.weights import linears
 from export.quantise.asked import count_precisions, site_of
 from export.quantise.calibration import check_calibration
 from export.quantise.fp8 import place_fp8
+from export.quantise.int8 import place_int8
 from export.quantise.nodes import Linear
 from export.quantise.nvfp4 import DOMAIN, place_nvfp4
-from export.quantise.sites import ROLES
+from export.quantise.sites import ROLES, quantised
 from hrm.errors import CalibrationError, ExportError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
+    import numpy as np
     import numpy.typing as npt
     from onnx import GraphProto, ModelProto, NodeProto
 
@@ -30,7 +31,9 @@ if TYPE_CHECKING:
     from export.quantise.nodes import Placed
     from export.quantise.sites import Assignment, SitePrecision
 
-_PLACE = {"fp8": place_fp8, "nvfp4": place_nvfp4}
+_PLACE = {"int8": place_int8, "fp8": place_fp8, "nvfp4": place_nvfp4}
+_AROUND = {"int8": "float32", "fp8": "float16", "nvfp4": "float16"}
+"""The type of the graph that each precision is placed in."""
 _SITE = re.compile(rf"[HL]_level\.layers\.\d+\.({'|'.join(map(re.escape, ROLES))})")
 _IR_WITH_E2M1 = 11
 
@@ -41,23 +44,25 @@ def quantise_graph(
     calibration: Calibration,
     weights: Mapping[str, npt.NDArray[np.float16]] = MappingProxyType({}),
 ) -> dict[SitePrecision, int]:
-    """Quantise the linears of a float16 executor or planner in place; its inputs and outputs stay as they are.
+    """Quantise the linears of an executor or planner in place; its inputs and outputs stay as they are.
+
+    INT8 goes into float32 graphs, FP8 and NVFP4 into float16 ones.
 
     Args:
         model: as exported, with no quantised linear yet.
-        assignment: what each site of it computes in; sites that are not named stay in float16.
+        assignment: what each site of it computes in; sites that are not named stay as they are.
         calibration: the maxima of each assigned site.
         weights: what to round in place of the graph's own weights, [out, in] by site.
 
     Returns:
-        How many linears compute in each precision; the planner's logits are one, always in float16.
+        How many linears compute in each precision; the planner's logits are one, never quantised.
 
     Raises:
         CalibrationError: a site was not calibrated, or to a maximum that no scale can be made from.
         ExportError: a site is none of this graph's, or too odd in size for its precision.
     """
     check_calibration(calibration)
-    chosen = {site: precision for site, precision in assignment.items() if precision != "fp16"}
+    chosen = quantised(assignment)
     products = linears(model.graph)
     found = {site_of(node.input[1]): node for node in products}
     expect("linears", len(found), len(products))  # a segment has several products of one weight
@@ -67,7 +72,7 @@ def quantise_graph(
     for site, precision in chosen.items():
         product = found[site]
         weight = weights[site].T if site in weights else numpy_helper.to_array(stored[product.input[1]])
-        _check_type(site, weight)
+        _check_type(site, precision, weight)
         placed[product.name] = _PLACE[precision](Linear(site, product, weight, calibration.sites[site]))
     expect("quantise_graph", _replace(model.graph, placed), len(chosen))
     if "nvfp4" in chosen.values():
@@ -97,12 +102,12 @@ def _check_sites(chosen: Mapping[str, SitePrecision], found: Collection[str], ca
             )
 
 
-def _check_type(site: str, weight: npt.NDArray[Any]) -> None:
-    if weight.dtype != np.float16:
+def _check_type(site: str, precision: SitePrecision, weight: npt.NDArray[Any]) -> None:
+    if weight.dtype != _AROUND[precision]:
         raise ExportError(
             f"{site} cannot be quantised",
-            why=f"its graph computes in {weight.dtype}, and what surrounds FP8 and NVFP4 is float16",
-            hint="quantise the graphs of the fp16 variant",
+            why=f"its graph computes in {weight.dtype}, and what surrounds {precision} is {_AROUND[precision]}",
+            hint="quantise the graphs of the other variant",
         )
 
 

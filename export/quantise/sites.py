@@ -10,10 +10,12 @@ if TYPE_CHECKING:
 
     from hrm.config import HRMConfig
 
-SitePrecision = Literal["fp16", "fp8", "nvfp4"]
+SitePrecision = Literal["fp32", "fp16", "int8", "fp8", "nvfp4"]
+LOW: tuple[SitePrecision, ...] = ("int8", "fp8", "nvfp4")
+"""The precisions that a linear is quantised to."""
 Quantisable = Literal["executor", "planner"]
 Assignment = Mapping[str, SitePrecision]
-"""What each site computes in, by its layer's name in the checkpoint; a site that is not named stays in FP16."""
+"""What each site computes in, by its layer's name in the checkpoint; others stay as the graph has them."""
 
 ROLES = {
     "self_attn.qkv_proj": "attention in",
@@ -28,6 +30,11 @@ def sites(config: HRMConfig, module: Quantisable) -> tuple[str, ...]:
     """The linears of ``module``, in the order in which they run, like ``L_level.layers.0.self_attn.qkv_proj``."""
     level, layers = ("L_level", config.L_layers) if module == "executor" else ("H_level", config.H_layers)
     return tuple(f"{level}.layers.{layer}.{linear}" for layer in range(layers) for linear in ROLES)
+
+
+def quantised(assignment: Assignment) -> dict[str, SitePrecision]:
+    """What of ``assignment`` is quantised."""
+    return {site: precision for site, precision in assignment.items() if precision in LOW}
 
 
 def uniform(config: HRMConfig, modules: Iterable[Quantisable], precision: SitePrecision) -> dict[str, SitePrecision]:

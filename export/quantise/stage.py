@@ -13,6 +13,7 @@ from export.passes.attention import count_attention
 from export.passes.expect import expect
 from export.quantise.asked import asked, count_precisions
 from export.quantise.place import quantise_graph
+from export.quantise.sites import LOW, quantised
 from export.quantise.twin import simulate
 from export.refine import census
 from hrm.config import HRMConfig
@@ -50,7 +51,7 @@ def write_quantised(
 
     Args:
         directory: gets files of the same names, called in the same way.
-        source: what ``export.stage.write_export`` wrote, in float16.
+        source: what ``export.stage.write_export`` wrote, in the type that surrounds the precisions.
         assignment: precisions by site, of the executor, the planner or both.
         calibration: the maxima of every assigned site.
         progress: called with the name of each module before work on it begins.
@@ -121,22 +122,18 @@ def _count(model: ModelProto, config: HRMConfig, metadata: GraphMetadata, assign
     expect("count_attention", count_attention(model.graph, attention), wanted.attentions)
     found = count_precisions(model.graph)
     expect("asked", sum(found.values()), wanted.linears)
-    executor, planner = (_quantised(part) for part in _parts(assignment))
+    executor, planner = (len(quantised(part)) for part in _parts(assignment))
     calls = {
         "executor": executor,
         "planner": planner,
         "segment": config.H_cycles * (config.L_cycles * executor + planner),
     }
-    expect("quantise_graph", found["fp8"] + found["nvfp4"], calls[metadata.module])
-
-
-def _quantised(part: Assignment) -> int:
-    return sum(precision != "fp16" for precision in part.values())
+    expect("quantise_graph", sum(found.get(precision, 0) for precision in LOW), calls[metadata.module])
 
 
 def _stamp(model: ModelProto, metadata: GraphMetadata) -> None:
-    quantised = {product.site: product.precision for product in asked(model.graph) if product.precision != "fp16"}
-    stamp(model, metadata.model_copy(update={"quantised": quantised}))
+    found = quantised({product.site: product.precision for product in asked(model.graph)})
+    stamp(model, metadata.model_copy(update={"quantised": found}))
 
 
 def _copy(directory: Path, source: Path) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from engines.act import Policy
+from export.quantise.sites import quantised
 from hrm_trt.pipeline.events import Progressed
 from hrm_trt.pipeline.quantising import CALIBRATION
 from hrm_trt.pipeline.store import Step
@@ -93,7 +94,7 @@ class Measuring:
 
     def __call__(self, assignment: Assignment) -> Outcome:
         """What ``assignment`` makes of the puzzles."""
-        low = {site: precision for site, precision in sorted(assignment.items()) if precision != "fp16"}
+        low = quantised(dict(sorted(assignment.items())))
         if not low:
             return self.baseline
         subject, material = _describe(low), self._material

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from engines.targets import QUANTISED, TARGETS
-from export.quantise.sites import uniform
+from export.quantise.sites import quantised, uniform
 from hrm.config import HRMConfig
 from hrm_trt.pipeline import quantising, stages
 from hrm_trt.pipeline.searching import search, searched
@@ -29,7 +29,7 @@ class Prepared:
     loaded: Artefact | None = None
     """The checkpoint; a kit has none."""
     control: Artefact | None = None
-    """The FP16 graphs that quantised ones come from."""
+    """The FP16 graphs that a GPU's quantised ones come from: what emulates them, and their fusions, are held to it."""
     calibration: Artefact | None = None
     assignment: dict[str, SitePrecision] = field(default_factory=dict)
     """What each quantised linear computes in."""
@@ -43,7 +43,7 @@ class Prepared:
 
     def quantises(self, module: Module) -> bool:
         """Whether anything in ``module`` is quantised."""
-        levels = {site.partition(".")[0] for site, precision in self.assignment.items() if precision != "fp16"}
+        levels = {site.partition(".")[0] for site in quantised(self.assignment)}
         return bool(levels & _LEVELS[module])
 
     def precision(self, module: Module) -> str:
@@ -80,18 +80,20 @@ def prepare(store: Store, recipe: Recipe, loaded: Artefact, pair: Pair, reaches:
         return Prepared(pair, graphs, loaded)
     if pair.precision == "auto":
         searched(recipe)
+    modules = recipe.quantised_modules(pair.precision)
     calibration = quantising.calibrate(
-        store, loaded, recipe.dataset, recipe.calibration, recipe.quantise.modules, judged_on(recipe, pair)
+        store, loaded, recipe.dataset, recipe.calibration, modules, judged_on(recipe, pair)
     )
     if not reaches("quantise"):
         return Prepared(pair, graphs, loaded)
     assignment, found = _assignment(store, recipe, loaded, pair, graphs, calibration)
-    label = f"{pair.precision} {'+'.join(recipe.quantise.modules)}"
+    label = f"{pair.precision} {'+'.join(modules)}"
     rounded = None
     if recipe.quantise.rounding == "gptq" and "nvfp4" in assignment.values():
         rounded = quantising.compensate(store, loaded, recipe.dataset, recipe.calibration, calibration, assignment)
-    quantised = quantising.quantise(store, graphs, calibration, assignment, label, rounded)
-    return Prepared(pair, quantised, loaded, graphs, calibration, assignment, found)
+    written = quantising.quantise(store, graphs, calibration, assignment, label, rounded)
+    control = None if pair.target == "cpu" else graphs
+    return Prepared(pair, written, loaded, control, calibration, assignment, found)
 
 
 def judged_on(recipe: Recipe, pair: Pair) -> tuple[str, ...]:
@@ -106,4 +108,5 @@ def _assignment(
     if pair.precision == "auto":
         return search(store, recipe, loaded, pair, graphs, calibration)
     config = HRMConfig.from_dict(loaded.value["architecture"])
-    return uniform(config, recipe.quantise.modules, pair.precision), None  # type: ignore[arg-type]
+    modules = recipe.quantised_modules(pair.precision)
+    return uniform(config, modules, pair.precision), None

@@ -88,7 +88,9 @@ class SearchSettings(Document):
 class QuantiseSettings(Document):
     """What gets the low precision."""
 
-    modules: tuple[Quantisable, ...] = Field(("executor",), min_length=1, description="executor, planner or both")
+    modules: tuple[Quantisable, ...] | None = Field(
+        None, min_length=1, description="executor, planner or both; when left out the executor, and for int8 both"
+    )
     rounding: Rounding = Field("nearest", description="how NVFP4 weights are rounded; gptq makes errors good")
     search: SearchSettings = SearchSettings()
 
@@ -129,6 +131,10 @@ class Recipe(Document):
     def batch(self) -> int:
         """Puzzles per engine call while gating: what the engines are built for first of all."""
         return self.profile.batch.opt
+
+    def quantised_modules(self, precision: PrecisionName) -> tuple[Quantisable, ...]:
+        """The modules whose linears get ``precision``."""
+        return self.quantise.modules or (("executor", "planner") if precision == "int8" else ("executor",))
 
     def topologies_of(self, pair: Pair) -> tuple[Topology, ...]:
         """Those of the topologies asked for that the runtime of ``pair`` has."""

@@ -122,7 +122,8 @@ class _Job:
 
     @property
     def subject(self) -> str:
-        return f"{', '.join(self.recipe.quantise.modules)}: how much bears {' or '.join(self.ladder)}"
+        modules = ", ".join(self.recipe.quantised_modules("auto"))
+        return f"{modules}: how much bears {' or '.join(self.ladder)}"
 
     @property
     def origin(self) -> dict[str, Any]:
@@ -143,7 +144,7 @@ class _Job:
             "graphs": self.graphs.digest,
             "calibration": self.calibration.digest,
             "formats": self.ladder,
-            "modules": recipe.quantise.modules,
+            "modules": recipe.quantised_modules("auto"),
             "evaluations": recipe.quantise.search.evaluations,
             "tolerance": [recipe.gate.tolerance, recipe.gate.unit],
             "batch": BATCH,
@@ -162,7 +163,7 @@ class _Job:
 
     def _find(self) -> SearchRecord:
         config, settings, gate = HRMConfig.from_dict(self.architecture), self.recipe.quantise.search, self.recipe.gate
-        names = tuple(site for module in self.recipe.quantise.modules for site in sites(config, module))
+        names = tuple(site for module in self.recipe.quantised_modules("auto") for site in sites(config, module))
         material = Material(
             graphs=self.graphs,
             calibration=self.calibration,

@@ -1,6 +1,5 @@
 """Graphs in low precision, calibrated on nothing but their own weights, and ModelOpt's numbers to compare with."""
 
-import numpy as np
 import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
@@ -44,15 +43,15 @@ def quantised(model, assignment, calibrated):
 SITE = "L_level.layers.0.mlp.down_proj"
 
 
-def one_linear(weight, name=f"{SITE}.weight.T"):
-    """A model that is one product of ``x`` [B, T, K] with ``weight`` [K, N], in float16."""
+def one_linear(weight, name=f"{SITE}.weight.T", dtype=TensorProto.FLOAT16):
+    """A model that is one product of ``x`` [B, T, K] with ``weight`` [K, N]."""
     rows, columns = weight.shape
     graph = helper.make_graph(
         [helper.make_node("MatMul", ["x", name], ["y"], name="node_linear")],
         "executor",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT16, ["batch", "tokens", rows])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT16, ["batch", "tokens", columns])],
-        [numpy_helper.from_array(weight.astype(np.float16), name)],
+        [helper.make_tensor_value_info("x", dtype, ["batch", "tokens", rows])],
+        [helper.make_tensor_value_info("y", dtype, ["batch", "tokens", columns])],
+        [numpy_helper.from_array(weight.astype(helper.tensor_dtype_to_np_dtype(dtype)), name)],
     )
     return helper.make_model(graph, ir_version=10, opset_imports=[helper.make_opsetid("", 23)])
 

@@ -37,7 +37,7 @@ def test_a_segment_asks_once_a_call(trained, fp16_graphs):
     )
     segment = segment_model(executor, fp16_graphs["planner"], config, "fp16").graph
     calls = config.H_cycles * config.L_cycles
-    assert count_precisions(segment) == {"fp16": config.H_cycles * 8 + 1, "fp8": calls * 8, "nvfp4": 0}
+    assert count_precisions(segment) == {"fp16": config.H_cycles * 8 + 1, "fp8": calls * 8}
     site = sites(config, "executor")[0]
     assert AskedGemm("cycle0/executor1/node_linear", site, "fp8") in asked(segment)
     assert len(attentions(segment)) == config.H_cycles * (config.L_cycles * 2 + 2)

@@ -55,7 +55,7 @@ BAD_OPTIONS = {
     "--target sm_90 --precision fp8 --runtime tensorrt-rtx": ("fp8 for sm_90 cannot be built", "tensorrt-rtx"),
     "--target sm_90 --precision fp8 --runtime torch-tensorrt": ("fp8 for sm_90 cannot be built", "FP16 network"),
     "--precision fp8": ("fp8 for cpu cannot be built", "no FP8"),
-    "--precision int8": ("int8 for cpu cannot be built", "does not quantise"),
+    "--target sm_120 --precision int8": ("int8 for sm_120 cannot be built", "CPU precision"),
 }
 
 
