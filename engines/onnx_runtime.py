@@ -36,6 +36,8 @@ class RuntimeOptions(Document):
     """Threads inside one operator; 0 lets the runtime take every core."""
     memory_arena: bool = True
     """Keep freed memory for the next call: faster, and the peak stays resident."""
+    deterministic: bool = False
+    """Take only kernels that give the same bits every time; ``engines.determinism`` says what else that takes."""
 
 
 def build(graph: Path, engine: Path) -> None:
@@ -93,6 +95,7 @@ def _session(path: Path, options: RuntimeOptions, optimised: Path | None = None)
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = options.threads
     settings.enable_cpu_mem_arena = options.memory_arena
+    settings.use_deterministic_compute = options.deterministic
     settings.log_severity_level = _FATAL_ONLY
     if optimised is not None:
         # Higher levels choose memory layouts for one machine; this one is portable.

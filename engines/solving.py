@@ -13,13 +13,16 @@ import numpy as np
 import numpy.typing as npt
 
 from engines.act import StepOutput, finite
-from engines.slots import Answer, Indices, Row, Slots
+from engines.slots import Answer, Arrays, HostArrays, Indices, Row, Slots
 
 if TYPE_CHECKING:
     from engines.act import Policy, Stepper
 
 Observer = Callable[[Indices, Indices, StepOutput], None]
-"""Called after each engine call with its rows' segments (from 0) [B], their puzzles' indices [B] and the output."""
+"""Called after each engine call with its rows' segments (from 0) [B], their puzzles' indices [B] and the output.
+
+Of the output the heads are numpy arrays; the carry is left wherever it lies.
+"""
 
 Progress = Callable[[int, int], None]
 """Called with the number of puzzles done and of all puzzles."""
@@ -50,6 +53,7 @@ def solve(
     batch: int,
     observe: Observer | None = None,
     progress: Progress | None = None,
+    arrays: Arrays | None = None,
 ) -> Answers:
     """Run every puzzle until ``policy`` stops it.
 
@@ -61,9 +65,11 @@ def solve(
         batch: rows per engine call, at most.
         observe: called after each engine call.
         progress: called when puzzles are done.
+        arrays: how to handle what ``model`` gives, where that is not numpy's arrays.
     """
+    arrays = arrays or HostArrays()
     answers = _empty(len(inputs), inputs.shape[1])
-    slots: Slots[int] = Slots(model, batch)
+    slots: Slots[int] = Slots(model, batch, arrays)
     slots.submit(
         Row(tokens, int(identifier), policy, owner=index)
         for index, (tokens, identifier) in enumerate(zip(inputs, puzzle_identifiers, strict=True))
@@ -72,15 +78,21 @@ def solve(
     while not slots.idle:
         turn = slots.turn()
         rows = np.array([row.owner for row in turn.rows])
-        answers.finite[rows] &= finite(turn.output.logits, turn.output.q_halt, turn.output.q_continue)
+        output = _with_heads_here(turn.output, arrays)
+        answers.finite[rows] &= finite(output.logits, output.q_halt, output.q_continue)
         if observe is not None:
-            observe(np.array([row.depth - 1 for row in turn.rows]), rows, turn.output)
+            observe(np.array([row.depth - 1 for row in turn.rows]), rows, output)
         for row, answer in turn.answers.items():
             _record(answers, row.owner, answer)
         done += len(turn.answers)
         if progress is not None and turn.answers:
             progress(done, len(inputs))
     return answers
+
+
+def _with_heads_here(output: StepOutput, arrays: Arrays) -> StepOutput:
+    heads = (arrays.host(head) for head in (output.logits, output.q_halt, output.q_continue))
+    return StepOutput(output.z_H, output.z_L, *heads)
 
 
 def _record(answers: Answers, index: int, answer: Answer) -> None:

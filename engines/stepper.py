@@ -14,6 +14,8 @@ from engines.act import Array, StepOutput
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from engines.slots import Arrays
+
 
 class Named(Protocol):
     """An input, of which the name is all that is asked here."""
@@ -63,6 +65,9 @@ class EngineStepper:
         config: sizes and cycles.
         puzzle_table: [identifiers, E], where the encoder takes its row instead of the identifier.
     """
+
+    arrays: Arrays | None = None
+    """How to handle the carry that the engines give; None where it is numpy's."""
 
     def __init__(
         self,

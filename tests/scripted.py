@@ -16,6 +16,8 @@ Array = npt.NDArray[Any]
 class Scripted:
     """Puzzle k wants to halt at segment ``halts[k]`` and answers with the segment's number; z_H counts segments."""
 
+    arrays = None
+
     def __init__(self, halts: list[int], sure_from: int = 10**6) -> None:
         self.halts = np.array(halts)
         self.sure_from = sure_from

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
 from hrm.errors import MissingError
+from hrm.toolchain import GET_COMPILER, missing_compiler
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,11 +51,12 @@ def choose(recipe: TrainRecipe, device: DeviceName) -> Backend:
             hint="leave --device out to train on the CPU, or install a CUDA build of PyTorch beside a GPU",
         )
     compiles = on_gpu if recipe.compile is None else recipe.compile
-    if compiles and not on_gpu and not any(map(shutil.which, (os.environ.get("CXX", "g++"), "clang++"))):
+    lack = missing_compiler() if compiles and not on_gpu else None
+    if lack is not None:
         raise MissingError(
-            "the recipe asks to compile the model, and no C++ compiler was found",
-            why="Inductor writes C++ for a CPU and needs g++ or clang++",
-            hint="install g++, or set `compile: false` in the recipe: the same training, about a third slower",
+            "the recipe asks to compile the model, and this machine has no C++ compiler for it",
+            why=lack,
+            hint=f"{GET_COMPILER}; or set `compile: false` in the recipe: the same training, about a third slower",
         )
     if not on_gpu and recipe.threads is not None:
         torch.set_num_threads(recipe.threads)

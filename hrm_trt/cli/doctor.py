@@ -9,6 +9,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
+from engines.runtimes import obstacles
 from engines.targets import TARGETS
 from hrm_trt.cli.console import print_json, results
 from hrm_trt.pipeline import machine
@@ -31,6 +32,7 @@ def doctor_command(*, json: bool) -> None:
     abilities = machine.abilities()
     results.print(_abilities(abilities))
     results.print(_refusals(abilities))
+    results.print(_runtimes())
     missing = [package for package in machine.PACKAGES if package.version is None]
     for extra in dict.fromkeys(package.extra for package in missing):
         names = ", ".join(package.name for package in missing if package.extra == extra)
@@ -44,6 +46,7 @@ def _document() -> dict[str, object]:
         "gpus": machine.gpus(),
         "packages": [{**asdict(package), "version": package.version} for package in machine.PACKAGES],
         "targets": [asdict(row) for row in machine.abilities()],
+        "runtimes": [{"runtime": name, "reason": reason} for name, reason in obstacles().items()],
     }
 
 
@@ -78,6 +81,16 @@ def _served_by(rows: Sequence[Ability]) -> str:
     if rows[0].runtime == "onnxruntime":
         return "any"
     return next((row.image for row in rows if row.image is not None), "none")
+
+
+def _runtimes() -> Table:
+    """Everything that can run an HRM, with or without an engine built for it."""
+    table = Table(title="What runs here", title_justify="left", box=box.SIMPLE_HEAD)
+    for name in ("runtime", "why not"):
+        table.add_column(name)
+    for name, reason in obstacles().items():
+        table.add_row(name, "it does" if reason is None else escape(reason))
+    return table
 
 
 def _refusals(abilities: Sequence[Ability]) -> Table:
