@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from hrm_trt.cli.bench_app import bench_app
 from hrm_trt.cli.data_app import data_app
 from hrm_trt.cli.options import AllowEmulated, Json, Workdir
 from hrm_trt.cli.serving_app import serving_app
@@ -22,6 +23,7 @@ app = typer.Typer(
 )
 app.add_typer(data_app, name="data")
 app.add_typer(serving_app)  # its commands stand beside these
+app.add_typer(bench_app)
 
 ModelName = Annotated[
     str | None,
@@ -276,6 +278,42 @@ def convert(
     from hrm_trt.cli.convert import convert_command
 
     convert_command(checkpoint, output, dataset=dataset, json=json)
+
+
+@app.command()
+def capacity(
+    benchmark: Annotated[Path, typer.Argument(metavar="BENCH.json", help="What `hrm-trt bench` wrote.")],
+    rate: Annotated[str, typer.Option(help="Puzzles that come: 50000/h, 120/min or 14/s.")],
+    p99: Annotated[str, typer.Option(help="What 99 of 100 puzzles may take from arrival to answer: 200ms or 1.5s.")],
+    policy: PolicyName = "adaptive",
+    prices: Annotated[
+        Path | None,
+        typer.Option(help="A price list, YAML.", show_default="an example of round numbers, which shows its form"),
+    ] = None,
+    utilisation: Annotated[
+        float, typer.Option(help="How much of what it could answer a replica may be given at most.")
+    ] = 0.8,
+    exact: Annotated[
+        float | None,
+        typer.Option(
+            help="Give up the deepest puzzles as long as this share of answers is right.", show_default="give up none"
+        ),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Say how many machines keep a promise, for every row of a benchmark, and what they cost: the cheapest first."""
+    from hrm_trt.cli.capacity import CapacityOptions, capacity_command
+
+    options = CapacityOptions(
+        benchmark=benchmark,
+        rate=rate,
+        p99=p99,
+        policy=policy,
+        prices=prices,
+        utilisation=utilisation,
+        exact=exact,
+    )
+    capacity_command(options, json=json)
 
 
 @app.command()

@@ -102,6 +102,14 @@ def puzzle_bar(label: str) -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
+@contextmanager
+def relabelled_bar() -> Iterator[Callable[[str, int, int], None]]:
+    """One bar on stderr that is told what is at work, what is done, and what there is in all; nothing in a pipe."""
+    with _bars() as bar:
+        task = bar.add_task("", total=None)
+        yield lambda what, done, total: bar.update(task, description=escape(what), completed=done, total=total)
+
+
 def _bars() -> Progress:
     return Progress(*_columns(), console=people, transient=True, disable=not people.is_terminal)
 
