@@ -20,7 +20,7 @@ DATASET = CHECKPOINT / "dataset"
 HEAVY = ("torch", "onnx", "onnxruntime", "scipy", "matplotlib", "tritonclient", "huggingface_hub", "safetensors")
 COMMANDS = (
     "data", "train", "build", "pack", "unpack", "evaluate", "solve", "sensitivity", "publish", "rollback", "repository",
-    "preflight", "probe", "drain", "inspect", "convert", "doctor", "schema",
+    "preflight", "probe", "drain", "inspect", "convert", "bench", "capacity", "doctor", "schema",
 )  # fmt: skip
 
 
@@ -86,7 +86,7 @@ DOCUMENTS = {
     "evaluate --workdir DEMO --limit 8": {"model", "policy", "exact_accuracy", "accuracy", "steps", "count"},
     "evaluate --checkpoint CHECKPOINT --dataset DATASET --limit 4": {"model", "exact_accuracy", "q_halt_accuracy"},
     "solve --workdir DEMO --example 0": {"solution", "solved", "depth", "segments", "confidence"},
-    "doctor": {"format_version", "machine", "gpus", "packages", "targets"},
+    "doctor": {"format_version", "machine", "gpus", "packages", "targets", "runtimes"},
     "inspect --workdir DEMO sudoku-4x4-cpu-fp32": {"format_version", "kind", "engines", "gates"},
     "inspect CHECKPOINT": {"format_version", "kind", "parameters", "tensors"},
     "publish sudoku-4x4-cpu-fp32 --workdir DEMO --repository TMP/models": {"name", "version", "models", "gated"},
