@@ -7,10 +7,13 @@ V vocabulary.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from engines.slots import Arrays
 
 Array = npt.NDArray[Any]
 PolicyName = Literal["fixed", "adaptive", "confidence"]
@@ -28,6 +31,10 @@ class StepOutput(NamedTuple):
 
 class Stepper(Protocol):
     """Anything that can take puzzles through segments."""
+
+    @property
+    def arrays(self) -> Arrays:
+        """How to handle rows of what it gives."""
 
     def encode(self, inputs: Array, puzzle_identifiers: Array) -> Array:
         """Token ids int32 [B, S] and identifiers int32 [B] to input embeddings [B, T, D]."""

@@ -116,15 +116,14 @@ class Slots(Generic[T]):
     Args:
         model: what computes the segments.
         capacity: how many puzzles run at once.
-        arrays: how to handle what ``model`` gives.
     """
 
-    def __init__(self, model: Stepper, capacity: int, arrays: Arrays | None = None) -> None:
+    def __init__(self, model: Stepper, capacity: int) -> None:
         self.capacity = capacity
         self.running: list[Row[T]] = []
         self.waiting: deque[Row[T]] = deque()
         self._model = model
-        self._arrays = arrays or HostArrays()
+        self._arrays = model.arrays
         self._state: tuple[Array, Array, Array] | None = None
         """z_H, z_L and input embeddings of the running rows, in their order; None where nothing runs."""
 

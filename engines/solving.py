@@ -13,10 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from engines.act import StepOutput, finite
-from engines.slots import Answer, Arrays, HostArrays, Indices, Row, Slots
+from engines.slots import Answer, Indices, Row, Slots
 
 if TYPE_CHECKING:
     from engines.act import Policy, Stepper
+    from engines.slots import Arrays
 
 Observer = Callable[[Indices, Indices, StepOutput], None]
 """Called after each engine call with its rows' segments (from 0) [B], their puzzles' indices [B] and the output.
@@ -53,7 +54,6 @@ def solve(
     batch: int,
     observe: Observer | None = None,
     progress: Progress | None = None,
-    arrays: Arrays | None = None,
 ) -> Answers:
     """Run every puzzle until ``policy`` stops it.
 
@@ -65,11 +65,9 @@ def solve(
         batch: rows per engine call, at most.
         observe: called after each engine call.
         progress: called when puzzles are done.
-        arrays: how to handle what ``model`` gives, where that is not numpy's arrays.
     """
-    arrays = arrays or HostArrays()
     answers = _empty(len(inputs), inputs.shape[1])
-    slots: Slots[int] = Slots(model, batch, arrays)
+    slots: Slots[int] = Slots(model, batch)
     slots.submit(
         Row(tokens, int(identifier), policy, owner=index)
         for index, (tokens, identifier) in enumerate(zip(inputs, puzzle_identifiers, strict=True))
@@ -78,7 +76,7 @@ def solve(
     while not slots.idle:
         turn = slots.turn()
         rows = np.array([row.owner for row in turn.rows])
-        output = _with_heads_here(turn.output, arrays)
+        output = _with_heads_here(turn.output, model.arrays)
         answers.finite[rows] &= finite(output.logits, output.q_halt, output.q_continue)
         if observe is not None:
             observe(np.array([row.depth - 1 for row in turn.rows]), rows, output)

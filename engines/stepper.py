@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from engines.act import Array, StepOutput
+from engines.slots import HostArrays
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -64,10 +65,8 @@ class EngineStepper:
         carry: initial ``z_H`` and ``z_L`` [D], in the type of the engines' inputs.
         config: sizes and cycles.
         puzzle_table: [identifiers, E], where the encoder takes its row instead of the identifier.
+        arrays: how to handle rows of what the engines give; numpy's if None.
     """
-
-    arrays: Arrays | None = None
-    """How to handle the carry that the engines give; None where it is numpy's."""
 
     def __init__(
         self,
@@ -75,7 +74,9 @@ class EngineStepper:
         carry: tuple[Array, Array],
         config: Sizes,
         puzzle_table: Array | None = None,
+        arrays: Arrays | None = None,
     ) -> None:
+        self.arrays: Arrays = arrays or HostArrays()
         self._engines = engines
         self._carry = carry
         self._config = config

@@ -43,8 +43,3 @@ class TorchArrays:
     def tensor(self, array: Array | Tensor) -> Tensor:
         """``array`` as a tensor on the device; not copied where it lies there."""
         return torch.as_tensor(array, device=self.device)
-
-    def settle(self) -> None:
-        """Wait until what was begun is done: work on a GPU goes on after the call that asks for it."""
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)

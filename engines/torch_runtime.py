@@ -97,15 +97,11 @@ class TorchEngine:
 
 
 class TensorStepper(EngineStepper):
-    """A network's engines with the carry in tensors on its device; satisfies ``engines.act.Stepper``.
-
-    Whoever keeps rows of the carry (``engines.slots.Slots``, ``engines.solving.solve``) handles them by ``arrays``.
-    """
+    """A network's engines with the carry in tensors on its device; satisfies ``engines.act.Stepper``."""
 
     def __init__(self, network: HRM, engines: Mapping[Module, TensorEngine]) -> None:
         initial = cast("Array", network.H_init), cast("Array", network.L_init)
-        super().__init__(engines, initial, network.config)
-        self.arrays: TorchArrays = TorchArrays(network.H_init.device)
+        super().__init__(engines, initial, network.config, arrays=TorchArrays(network.H_init.device))
         self._network = network
 
     def initial_carry(self, batch: int) -> tuple[Array, Array]:

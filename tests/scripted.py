@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engines.act import StepOutput
+from engines.slots import HostArrays
 
 SEQUENCE, VOCABULARY = 3, 5
 Array = npt.NDArray[Any]
@@ -16,7 +17,7 @@ Array = npt.NDArray[Any]
 class Scripted:
     """Puzzle k wants to halt at segment ``halts[k]`` and answers with the segment's number; z_H counts segments."""
 
-    arrays = None
+    arrays = HostArrays()
 
     def __init__(self, halts: list[int], sure_from: int = 10**6) -> None:
         self.halts = np.array(halts)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from engines.act import Policy, StepOutput, Stepper
-    from engines.slots import Arrays, Indices
+    from engines.slots import Indices
     from engines.solving import Observer, Progress
     from hrm.data.dataset import PuzzleSet
 
@@ -60,7 +60,6 @@ def evaluate(
     batch: int,
     observers: Sequence[Observer] = (),
     progress: Progress | None = None,
-    arrays: Arrays | None = None,
 ) -> Evaluation:
     """Solve every puzzle and measure the answers.
 
@@ -71,7 +70,6 @@ def evaluate(
         batch: puzzles per call of the model, at most.
         observers: called after each segment with the puzzles' indices in the data set.
         progress: called when puzzles are done.
-        arrays: how to handle what ``model`` gives, where that is not numpy's arrays.
 
     Raises:
         DatasetError: no puzzle has a label.
@@ -80,14 +78,7 @@ def evaluate(
     observe = _each(observers if recorder is None else (*observers, recorder))
     began = time.perf_counter()
     answers = solve(
-        model,
-        puzzles.inputs,
-        puzzles.puzzle_identifiers,
-        policy,
-        batch=batch,
-        observe=observe,
-        progress=progress,
-        arrays=arrays,
+        model, puzzles.inputs, puzzles.puzzle_identifiers, policy, batch=batch, observe=observe, progress=progress
     )
     return Evaluation(
         answers=answers,

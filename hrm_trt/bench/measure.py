@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from engines.act import Array, Policy, StepOutput, Stepper
     from engines.slots import Indices
-    from engines.stepper import EngineStepper
     from hrm.data.dataset import PuzzleSet
     from hrm_trt.bench.subjects import Opener
 
@@ -70,7 +69,7 @@ class SubjectJob:
 class SubjectSession:
     """Opened engines, which take one turn after another."""
 
-    def __init__(self, job: SubjectJob, stepper: EngineStepper) -> None:
+    def __init__(self, job: SubjectJob, stepper: Stepper) -> None:
         self._job = job
         self._stepper = stepper
         self._first_call: float | None = None
@@ -93,7 +92,6 @@ class SubjectSession:
             batch=job.batch,
             observe=clock.observe,
             progress=lambda done, _: tell(done),
-            arrays=self._stepper.arrays,
         )
         seconds = time.perf_counter() - began
         measured = evaluate(answers.tokens, job.puzzles.labels, answers.depth, answers.q_halt)
@@ -130,6 +128,7 @@ class Clock:
     """
 
     def __init__(self, stepper: Stepper, puzzles: int) -> None:
+        self.arrays = stepper.arrays
         self._stepper = stepper
         self._calls: list[tuple[int, float]] = []
         """Rows and seconds of each."""

@@ -18,9 +18,9 @@ from hrm_trt.bench.document import Refused
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from engines.act import Stepper
     from engines.bundle import Range
     from engines.runtimes import NetworkRuntime
-    from engines.stepper import EngineStepper
     from hrm.checkpoint import Located
     from hrm_trt.bench.material import Material
     from hrm_trt.pipeline.models import Model
@@ -32,7 +32,7 @@ TORCH: NetworkRuntime = "torch"
 class Opener(Protocol):
     """Opens a subject; a value that can be pickled."""
 
-    def __call__(self, threads: int) -> EngineStepper:
+    def __call__(self, threads: int) -> Stepper:
         """The engines, ready to be called, on ``threads`` threads.
 
         Raises:
@@ -74,7 +74,7 @@ class NetworkOpener:
     dataset: Path | None
     """Gives the sequence length where the checkpoint does not."""
 
-    def __call__(self, threads: int) -> EngineStepper:
+    def __call__(self, threads: int) -> Stepper:
         """Read the checkpoint and make the network."""
         from engines.runtimes import open_network
         from hrm.checkpoint.loading import load, network
@@ -88,7 +88,7 @@ class BundleOpener:
 
     model: Model
 
-    def __call__(self, threads: int) -> EngineStepper:
+    def __call__(self, threads: int) -> Stepper:
         """Load the engines."""
         from engines.onnx_runtime import RuntimeOptions
 

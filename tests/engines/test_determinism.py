@@ -47,8 +47,7 @@ def bits(stepper, inputs, identifiers):
         values = segments, rows, output.logits, output.q_halt, output.q_continue
         said.append(b"".join(value.tobytes() for value in values))
 
-    policy, arrays = Policy("adaptive", 8), getattr(stepper, "arrays", None)
-    found = solve(stepper, inputs, identifiers, policy, batch=BATCH, observe=keep, arrays=arrays)
+    found = solve(stepper, inputs, identifiers, Policy("adaptive", 8), batch=BATCH, observe=keep)
     return said, found.tokens.tolist(), found.depth.tolist()
 
 

@@ -72,14 +72,7 @@ def test_nothing_is_compiled_again_for_any_batch_and_all_are_right(sample, compi
 def test_the_sample_is_answered_as_pytorch_answers_it(sample, compiled, policy):
     puzzles = read_split(SAMPLE / "dataset", "test", 32)
     found, wanted = (
-        solve(
-            stepper,
-            puzzles.inputs,
-            puzzles.puzzle_identifiers,
-            Policy(policy, 8),
-            batch=LARGEST,
-            arrays=stepper.arrays,
-        )
+        solve(stepper, puzzles.inputs, puzzles.puzzle_identifiers, Policy(policy, 8), batch=LARGEST)
         for stepper in (compiled, tensor_stepper(sample))
     )
     np.testing.assert_array_equal(found.tokens, wanted.tokens)

@@ -42,15 +42,7 @@ def answers(stepper, puzzles, policy, batch=7):
     def keep(segments, rows, output):
         said.append([segments, rows, output.logits.copy(), output.q_halt.copy(), output.q_continue.copy()])
 
-    found = solve(
-        stepper,
-        puzzles.inputs,
-        puzzles.puzzle_identifiers,
-        policy,
-        batch=batch,
-        observe=keep,
-        arrays=getattr(stepper, "arrays", None),
-    )
+    found = solve(stepper, puzzles.inputs, puzzles.puzzle_identifiers, policy, batch=batch, observe=keep)
     return found, said
 
 

@@ -32,9 +32,8 @@ def wanted(puzzles):
 
 
 def answers(stepper, puzzles, batch=BATCH):
-    arrays = getattr(stepper, "arrays", None)
     policy = Policy("fixed", 8)
-    return solve(stepper, puzzles.inputs, puzzles.puzzle_identifiers, policy, batch=batch, arrays=arrays)
+    return solve(stepper, puzzles.inputs, puzzles.puzzle_identifiers, policy, batch=batch)
 
 
 def opened(runtime, dtype, **options):

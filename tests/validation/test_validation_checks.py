@@ -16,6 +16,7 @@ class Faulty:
     def __init__(self, model, fault):
         self._model = model
         self._fault = fault
+        self.arrays = model.arrays
         self.encode = model.encode
         self.initial_carry = model.initial_carry
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
-from engines.slots import HostArrays, Slots, embed
+from engines.slots import Slots, embed
 from engines.stepper import EngineStepper
 from triton_models.solver.arrays import DeviceArrays
 from triton_models.solver.bls import BlsEngine
@@ -42,7 +42,7 @@ class TritonPythonModel:
         device = DeviceArrays(int(args["model_instance_device_id"])) if args["model_instance_kind"] == "GPU" else None
         stepper = _stepper(home, self._settings, device)
         self._senders = ThreadPoolExecutor(SENDERS, thread_name_prefix="sender")
-        slots: Slots[Work] = Slots(stepper, capacity, device or HostArrays())
+        slots: Slots[Work] = Slots(stepper, capacity)
         log_requests = parameters["log_requests"] == "true"
         self._reporter = TritonReporter(self._settings, capacity, log_requests=log_requests)
         self._loop = Loop(Flow(slots, partial(embed, stepper), queue, self._reporter, run=self._senders.submit))
@@ -95,4 +95,4 @@ def _stepper(home: Path, settings: Settings, device: DeviceArrays | None) -> Eng
     if settings.puzzle_table is not None:
         table = np.load(home / settings.puzzle_table, mmap_mode="r", allow_pickle=False)
     engines = {module: BlsEngine(module, settings, device) for module in settings.models}
-    return EngineStepper(engines, carry, settings, table)
+    return EngineStepper(engines, carry, settings, table, device)
