@@ -55,6 +55,11 @@ class Policy:
     threshold: float = 0.95
     """``confidence``: the mean softmax probability of the answer above which a puzzle stops."""
 
+    @classmethod
+    def of(cls, name: PolicyName, max_depth: int, threshold: float | None) -> Policy:
+        """A policy whose threshold may not be known; then it is the default."""
+        return cls(name, max_depth) if threshold is None else cls(name, max_depth, threshold)
+
     @property
     def reads_answers(self) -> bool:
         """Whether it has to see the logits of every segment."""

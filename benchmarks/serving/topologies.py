@@ -17,6 +17,7 @@ from triton_models.publish import publish
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from concurrent.futures import Executor
 
     from benchmarks.serving.subjects import Subject
 
@@ -36,16 +37,19 @@ def compare_topologies(
         with server.running(repository, Path(scratch)) as running, clients_process() as process:
             for topology in _SUFFIXES:
                 load_models(running, *(f"{topology}_{module}" for module in MODULES[topology]), topology)
+            forms = [Served(running, name, name, subject.answers["adaptive"], subject.labels) for name in _SUFFIXES]
             for count in clients:
-                samples: dict[str, list[Sample]] = {topology: [] for topology in _SUFFIXES}
-                for _ in range(repetitions):
-                    for topology in _SUFFIXES:
-                        served = Served(running, topology, topology, subject.answers["adaptive"], subject.labels)
-                        samples[topology].append(process.submit(sample, served, count, seconds).result())
-                points += [_point(topology, count, samples[topology]) for topology in _SUFFIXES]
-                for point in points[-len(_SUFFIXES) :]:
+                points += _compare_at(forms, process, count, seconds, repetitions)
+                for point in points[-len(forms) :]:
                     say(f"{point['topology']:17} {count:4} clients {point['requests_per_second']:8.1f}/s")
     return {"title": subject.title, "slots": SLOTS, "points": points}
+
+
+def _compare_at(
+    forms: Sequence[Served], process: Executor, clients: int, seconds: float, repetitions: int
+) -> list[dict[str, Any]]:
+    turns = [[process.submit(sample, form, clients, seconds).result() for form in forms] for _ in range(repetitions)]
+    return [_point(form.model, clients, found) for form, *found in zip(forms, *turns, strict=True)]
 
 
 def _point(topology: str, clients: int, samples: Sequence[Sample]) -> dict[str, Any]:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from hrm.charts import INK, dress
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 
 Points = tuple[tuple[int, ...], tuple[float, ...]]
 """Steps and values."""
-_INK, _GRID, _TRAIN, _UNSEEN = "#57606a", "#d8dee4", "#b6c2cf", "#1f6feb"
+_TRAIN, _UNSEEN = "#b6c2cf", "#1f6feb"
 
 
 @dataclass(frozen=True)
@@ -54,8 +56,8 @@ def curve_figure(lines: Sequence[dict[str, Any]]) -> Figure:
     below.plot(*curve.unseen, color=_UNSEEN, linewidth=2, marker="o", markersize=4, label="unseen puzzles")
     below.set_ylim(0, 1)
     below.yaxis.set_major_formatter(PercentFormatter(1.0))
-    below.set_xlabel("step", color=_INK)
-    below.legend(frameon=False, labelcolor=_INK, loc="lower right")
+    below.set_xlabel("step", color=INK)
+    below.legend(frameon=False, labelcolor=INK, loc="lower right")
     _dress(below, "puzzles solved")
     return figure
 
@@ -66,9 +68,5 @@ def _points(lines: Sequence[dict[str, Any]], kind: str, name: str) -> Points:
 
 
 def _dress(axes: Axes, label: str) -> None:
-    axes.set_ylabel(label, color=_INK)
-    axes.grid(color=_GRID, linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.tick_params(length=0, labelcolor=_INK)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(_GRID)
+    axes.set_ylabel(label, color=INK)
+    dress(axes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, ValidationError
@@ -101,10 +102,7 @@ class BenchDocument(Document):
 
 def spread(values: tuple[float, ...]) -> Spread:
     """The median and the ends of ``values``."""
-    ordered = sorted(values)
-    middle = len(ordered) // 2
-    median = ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
-    return Spread(each=values, median=median, least=ordered[0], most=ordered[-1])
+    return Spread(each=values, median=statistics.median(values), least=min(values), most=max(values))
 
 
 def read_bench(path: Path) -> BenchDocument:

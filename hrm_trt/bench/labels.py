@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from hrm_trt.bench.document import Row
 
 
@@ -43,9 +45,9 @@ def label(row: _Named) -> str:
     return f"{row.runtime}{target} {row.precision}{topology}"
 
 
-def mean_depth(row: Row) -> float:
-    """Segments that a puzzle took on average."""
-    return sum(depth * count for depth, count in row.depths.items()) / sum(row.depths.values())
+def mean_depth(depths: Mapping[int, int]) -> float:
+    """Segments that a puzzle took on average, of how many puzzles took how many."""
+    return sum(depth * count for depth, count in depths.items()) / sum(depths.values())
 
 
 def digits(value: float) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, PercentFormatter
 
+from hrm.charts import INK, dress
 from hrm.data.drawing import to_png
 from hrm.files import write_bytes
 from hrm_trt.bench.labels import digits, label, mean_depth
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
     from hrm_trt.bench.document import BenchDocument, Row
 
-_INK, _GRID = "#57606a", "#d8dee4"
 _COLOURS = ("#6e7781", "#1f6feb", "#c2570c", "#1a7f37", "#8250df", "#bf3989", "#0a7ea4", "#9a6700")
 _LEAST_ROOM = 0.004
 """Of the accuracy, above and below what is shown: less is noise."""
@@ -54,10 +54,10 @@ def throughput_figure(document: BenchDocument) -> Figure:
         style = _style(document, rows[0])
         axes.errorbar(latencies, heights, errors, label=f"{name}: {_accuracy(rows)}", capsize=3, **style)
         for row, latency, height in zip(rows, latencies, heights, strict=True):
-            axes.annotate(f"{row.batch}", (latency, height), (5, 5), textcoords="offset points", color=_INK, size=8)
+            axes.annotate(f"{row.batch}", (latency, height), (5, 5), textcoords="offset points", color=INK, size=8)
     _logarithmic(axes)
-    axes.set_title(f"{document.model}, {document.threads} threads; numbers: batch", loc="left", color=_INK, size=10)
-    figure.legend(frameon=False, labelcolor=_INK, fontsize=8, ncols=2, loc="outside lower center")
+    axes.set_title(f"{document.model}, {document.threads} threads; numbers: batch", loc="left", color=INK, size=10)
+    figure.legend(frameon=False, labelcolor=INK, fontsize=8, ncols=2, loc="outside lower center")
     return figure
 
 
@@ -68,7 +68,7 @@ def depth_figure(document: BenchDocument) -> Figure:
     for index, (name, (*_, row)) in enumerate(lines.items()):
         size = 6 + 2 * (len(lines) - index)  # those that coincide stand around each other
         rings = {"linestyle": "none", "fillstyle": "none", "markersize": size, "markeredgewidth": 1.8}
-        axes.plot(mean_depth(row), row.exact, label=name, **(_style(document, row) | rings))
+        axes.plot(mean_depth(row.depths), row.exact, label=name, **(_style(document, row) | rings))
     axes.set_xlim(0, document.max_depth + 0.5)
     shares = [row.exact for row in document.rows]
     room = max(_LEAST_ROOM, max(shares) - min(shares))
@@ -77,8 +77,8 @@ def depth_figure(document: BenchDocument) -> Figure:
     axes.set_yticks([tick for tick in axes.get_yticks() if limits[0] <= tick <= 1])
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=1))
     puzzles = document.rows[0].puzzles
-    axes.set_title(f"{document.model}, {puzzles:,} puzzles", loc="left", color=_INK, size=10)
-    figure.legend(frameon=False, labelcolor=_INK, fontsize=8, ncols=2, loc="outside lower center", markerscale=0.6)
+    axes.set_title(f"{document.model}, {puzzles:,} puzzles", loc="left", color=INK, size=10)
+    figure.legend(frameon=False, labelcolor=INK, fontsize=8, ncols=2, loc="outside lower center", markerscale=0.6)
     return figure
 
 
@@ -89,15 +89,15 @@ def limit_figure(document: BenchDocument) -> Figure:
     names = [f"{label(row)}, {row.policy}, batch {row.batch}" for row in rows]
     shares = [row.share_of_limit or 0.0 for row in rows]
     bars = axes.barh(range(len(rows)), shares, color=[_style(document, row)["color"] for row in rows], height=0.7)
-    axes.bar_label(bars, [f"{row.share_of_limit:.0%}, {row.exact:.1%} solved" for row in rows], padding=4, color=_INK)
+    axes.bar_label(bars, [f"{row.share_of_limit:.0%}, {row.exact:.1%} solved" for row in rows], padding=4, color=INK)
     axes.set_yticks(range(len(rows)), names)
     axes.invert_yaxis()
     axes.set_xlim(0, 2 * max(1, *shares))
     axes.grid(visible=False, axis="y")
-    axes.axvline(1, color=_INK, linewidth=1, linestyle="dashed", zorder=0)
+    axes.axvline(1, color=INK, linewidth=1, linestyle="dashed", zorder=0)
     axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     limit = digits((document.matrix_flops or 0.0) / 1e9)
-    axes.set_title(f"{document.model}: the limit is {limit} GFLOP/s", loc="left", color=_INK, size=10)
+    axes.set_title(f"{document.model}: the limit is {limit} GFLOP/s", loc="left", color=INK, size=10)
     return figure
 
 
@@ -139,11 +139,7 @@ def _logarithmic(axes: Axes) -> None:
 def _axes(x: str, y: str, height: float = 4.4) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(7.6, height), layout="constrained")
     axes = figure.add_subplot()
-    axes.set_xlabel(x, color=_INK)
-    axes.set_ylabel(y, color=_INK)
-    axes.grid(color=_GRID, linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.tick_params(length=0, labelcolor=_INK)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(_GRID)
+    axes.set_xlabel(x, color=INK)
+    axes.set_ylabel(y, color=INK)
+    dress(axes)
     return figure, axes

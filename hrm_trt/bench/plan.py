@@ -150,7 +150,7 @@ def _policy(name: PolicyName, material: Material) -> Policy:
     depth = material.config.halt_max_steps
     gates = (gate for model in material.models for gate in model.manifest.gates if gate.policy == name)
     threshold = next((gate.threshold for gate in gates if gate.threshold is not None), None)
-    return Policy(name, depth) if threshold is None else Policy(name, depth, threshold)
+    return Policy.of(name, depth, threshold)
 
 
 def _nothing_runs(refused: Sequence[Refused]) -> MissingError:

@@ -107,7 +107,6 @@ def document(plan: Plan, lanes: Sequence[Lane], limit: Limit, about: About) -> B
 
 def _row(lane: Lane, plan: Plan, fastest: tuple[str, float] | None) -> Row:
     turns, puzzles = lane.turns, len(plan.trial.puzzles)
-    segments = sum(depth * count for depth, count in turns[0].depths.items())
     speed = spread(tuple(puzzles / turn.seconds for turn in turns))
     return Row(
         runtime=lane.subject.runtime,
@@ -128,7 +127,7 @@ def _row(lane: Lane, plan: Plan, fastest: tuple[str, float] | None) -> Row:
         peak_bytes=max(turn.peak_bytes for turn in turns),
         share_of_limit=None
         if fastest is None
-        else share(plan.material.config, speed.median * segments / puzzles, fastest[1]),
+        else share(plan.material.config, speed.median * labels.mean_depth(turns[0].depths), fastest[1]),
         flags=tuple(_warnings(turns)),
     )
 

@@ -65,7 +65,7 @@ def _numbers(row: Row, rows: Sequence[Row]) -> Iterator[str]:
     yield milliseconds(row.latency_seconds.median)
     yield "–" if row.share_of_limit is None else f"{row.share_of_limit:.0%}"
     yield f"{row.exact:.2%}"
-    yield f"{mean_depth(row):.2f}"
+    yield f"{mean_depth(row.depths):.2f}"
 
 
 def _cost(rows: Sequence[Row]) -> Table:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hrm.errors import UsageError
+from hrm_trt.bench.labels import mean_depth
 from hrm_trt.capacity.measured import depth_at, limit_for, name_of, nonsense, replica_of, rows_of
 from hrm_trt.capacity.simulate import draw, poisson, quantile, simulate
 from hrm_trt.capacity.units import ceiling, format_duration
@@ -155,8 +156,8 @@ def _consider(row: Row, rows: tuple[Row, ...], price: Price | None, promise: Pro
 
 def _place(row: Row, price: Price, limit: Limited, replica: Replica, promise: Promise) -> Option | Cannot:
     """Search for the fewest replicas."""
-    mean_depth = sum(depth * count for depth, count in limit.depths.items()) / sum(limit.depths.values())
-    throughput = replica.throughput(mean_depth)
+    depth = mean_depth(limit.depths)
+    throughput = replica.throughput(depth)
     edge = _EDGE + _EDGE_PER_SLOT * replica.slots
     traffic = poisson(_depths(limit, edge), SEED)
     runs: dict[int, Simulated] = {}
@@ -166,7 +167,7 @@ def _place(row: Row, price: Price, limit: Limited, replica: Replica, promise: Pr
         return quantile(runs[replicas].latency[edge:-edge], SHARE) <= promise.p99 * _ROUNDING
 
     least = math.ceil(promise.rate / (promise.utilisation * throughput))
-    most = max(least, math.ceil(promise.rate * replica.alone(mean_depth) / _IDLE))
+    most = max(least, math.ceil(promise.rate * replica.alone(depth) / _IDLE))
     replicas = fewest(keeps, least, most)
     if replicas is None:
         return Cannot(row, f"its p99 is longer even with {most:,} replicas, which have next to nothing to do")

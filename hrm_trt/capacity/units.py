@@ -40,8 +40,7 @@ def parse_duration(option: str, given: str) -> float:
 
 def format_duration(seconds: float) -> str:
     """Three digits and a unit that ``parse_duration`` reads, such as `35.2ms`."""
-    unit = next((name for name in ("s", "ms") if seconds >= SECONDS[name]), "us")
-    value = seconds / SECONDS[unit]
+    value, unit = _in_unit(seconds)
     return f"{value:.{_decimals(value)}f}{unit}"
 
 
@@ -54,11 +53,16 @@ def format_rate(per_second: float) -> str:
 
 def ceiling(seconds: float) -> str:
     """The least duration of two digits that is no shorter, for `--p99`: what was measured, rounded upwards."""
-    unit = next((name for name in ("s", "ms") if seconds >= SECONDS[name]), "us")
-    value = seconds / SECONDS[unit]
+    value, unit = _in_unit(seconds)
     step = 10.0 ** (math.floor(math.log10(value)) - 1)
     digits = f"{math.ceil(value / step * (1 - 1e-9)) * step:.6f}"
     return f"{digits.rstrip('0').rstrip('.')}{unit}"
+
+
+def _in_unit(seconds: float) -> tuple[float, str]:
+    """A duration in the longest of three units in which it is one or more."""
+    unit = next((name for name in ("s", "ms") if seconds >= SECONDS[name]), "us")
+    return seconds / SECONDS[unit], unit
 
 
 def _decimals(value: float) -> int:

@@ -82,7 +82,7 @@ def _policy(options: EvaluateOptions, name: PolicyName, subject: Subject) -> Pol
     if subject.model is not None:
         return subject.model.policy(name, options.threshold)
     depth = subject.config.halt_max_steps
-    return Policy(name, depth) if options.threshold is None else Policy(name, depth, options.threshold)
+    return Policy.of(name, depth, options.threshold)
 
 
 def _checkpoint(options: EvaluateOptions) -> Subject:

@@ -57,7 +57,7 @@ class Model:
         gated = next((gate.threshold for gate in self.manifest.gates if gate.policy == name), None)
         chosen = next((value for value in (threshold, gated) if value is not None), None)
         depth = self.config.halt_max_steps
-        return Policy(name, depth) if chosen is None else Policy(name, depth, chosen)
+        return Policy.of(name, depth, chosen)
 
     def default_policy(self) -> PolicyName:
         """`adaptive` where it passed its gate, else `fixed`."""

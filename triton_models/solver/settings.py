@@ -57,8 +57,7 @@ class Settings:
         depth = self.max_depth if max_depth is None else max_depth
         if not 1 <= depth <= self.max_depth:
             raise ValueError(f"max_depth is {depth}; it must be from 1 to {self.max_depth}")
-        threshold = self.policies[name]
-        return Policy(name, depth) if threshold is None else Policy(name, depth, threshold)  # type: ignore[arg-type]
+        return Policy.of(name, depth, self.policies[name])  # type: ignore[arg-type]
 
 
 def read_settings(path: Path) -> Settings:

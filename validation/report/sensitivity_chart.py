@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from hrm.charts import INK, dress
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from validation.sensitivity import Attempt, SearchRecord
 
-_INK, _GRID, _SOFT = "#57606a", "#d8dee4", "#b6c2cf"
+_SOFT = "#b6c2cf"
 _ACCEPTED, _REFUSED, _CHOSEN = "#1f6feb", "#cf222e", "#1b1f24"
 _ROOM = 0.15
 """Of the height: above and below what is shown."""
@@ -53,7 +55,7 @@ def _lines(axes: Axes, record: SearchRecord) -> None:
             textcoords="offset points",
             ha="right",
             va="bottom",
-            color=_INK,
+            color=INK,
             size=8,
         )
 
@@ -84,7 +86,7 @@ def _name_uniform(axes: Axes, record: SearchRecord) -> None:
                 xytext=(0, -13),
                 textcoords="offset points",
                 ha="center",
-                color=_INK,
+                color=INK,
                 size=8,
                 bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
             )
@@ -114,13 +116,9 @@ def _dress(axes: Axes, record: SearchRecord) -> None:
     low, high = axes.get_ylim()
     axes.set_ylim(low - _ROOM * (high - low), high + _ROOM * (high - low))
     narrowest = record.formats[0].upper() if record.formats else "low precision"
-    axes.set_xlabel(f"share of the GEMM work in {narrowest}", color=_INK)
-    axes.set_ylabel(f"puzzles solved, of {record.n:,}", color=_INK)
+    axes.set_xlabel(f"share of the GEMM work in {narrowest}", color=INK)
+    axes.set_ylabel(f"puzzles solved, of {record.n:,}", color=INK)
     axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
-    axes.grid(color=_GRID, linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.tick_params(length=0, labelcolor=_INK)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(_GRID)
-    axes.legend(frameon=False, labelcolor=_INK, loc="lower left", fontsize=8, markerscale=0.8)
+    dress(axes)
+    axes.legend(frameon=False, labelcolor=INK, loc="lower left", fontsize=8, markerscale=0.8)
