@@ -27,6 +27,9 @@ _UNWRITTEN = "Protobuf serialization failed"
 """All that ONNX Runtime says of a disk that takes no more."""
 _FATAL_ONLY = 4
 """Errors are raised as well, and are told once."""
+_SETTINGS = {"session.force_spinning_stop": "1"}
+"""Each session has threads of its own, which otherwise spin on after a call, on the cores that the next engine needs:
+an encoder's call between two segments halved their speed on 2 cores."""
 
 
 class RuntimeOptions(Document):
@@ -97,6 +100,8 @@ def _session(path: Path, options: RuntimeOptions, optimised: Path | None = None)
     settings.enable_cpu_mem_arena = options.memory_arena
     settings.use_deterministic_compute = options.deterministic
     settings.log_severity_level = _FATAL_ONLY
+    for name, value in _SETTINGS.items():
+        settings.add_session_config_entry(name, value)
     if optimised is not None:
         # Higher levels choose memory layouts for one machine; this one is portable.
         settings.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED

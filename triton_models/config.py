@@ -25,6 +25,9 @@ DATA_TYPES = {
 }
 """numpy's names of the types that every backend of ours takes, to Triton's."""
 
+_THREADS = "intra_op_thread_count"
+"""A parameter of Triton's ONNX Runtime backend."""
+
 
 @dataclass(frozen=True)
 class Platform:
@@ -93,6 +96,8 @@ class ModelDescription:
     """The inputs with the sizes that CUDA graphs are captured for."""
     graph_batches: tuple[int, ...] = ()
     """The batch sizes with a CUDA graph of their own."""
+    threads: int | None = None
+    """Of a CPU, inside one operator; None leaves it to the backend."""
 
 
 def tensor(spec: TensorSpec, *, optional: bool = False) -> Tensor:
@@ -123,6 +128,8 @@ def config_text(model: ModelDescription) -> str:
     if model.platform.kind is not None:
         # One: the solver has one call at work at a time, and every further instance would hold the weights again.
         config.instance_group.add(kind=config_messages().ModelInstanceGroup.Kind.Value(model.platform.kind), count=1)
+    if model.threads is not None:
+        config.parameters[_THREADS].string_value = str(model.threads)
     add_tensors(config.input, model.inputs)
     add_tensors(config.output, model.outputs)
     if model.graph_batches:

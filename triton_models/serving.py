@@ -40,6 +40,8 @@ def describe(model: str, versions: Sequence[VersionManifest]) -> ModelDescriptio
         filenames=_files_by_capability(served),
         graph_inputs=tuple(_sized(spec, newest) for spec in served.inputs) if batches else (),
         graph_batches=tuple(sorted(batches)),
+        # A look-up: threads of its own would spin on after it, on the cores that the next segment needs.
+        threads=1 if platform.kind == "KIND_CPU" and served.module == "encoder" else None,
     )
 
 

@@ -1,5 +1,6 @@
 """Engines of both runtimes against each other, on the sample checkpoint."""
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +78,21 @@ def test_torch_and_onnxruntime_engines_have_one_contract(sample_network, demo_re
     wanted, found = ours.run(feeds), theirs.run(feeds)
     for name, value in wanted.items():
         np.testing.assert_allclose(found[name], value, atol=1e-4 * max(1, np.abs(value).max()))
+
+
+def test_an_engine_at_rest_leaves_the_cores_to_others(demo_result):
+    path = next(row.path for row in demo_result.engines if row.module == "planner")
+    engine = OnnxRuntimeEngine(path_of(path), OPTIONS)
+    generator = np.random.default_rng(0)
+    enough_for_every_thread = 64
+    feeds = {spec.name: np.repeat(sample(spec, generator), enough_for_every_thread, axis=0) for spec in engine.inputs}
+    at_rest = 0.0
+    for _ in range(5):
+        engine.run(feeds)
+        before = time.process_time()
+        time.sleep(0.05)
+        at_rest += time.process_time() - before
+    assert at_rest < 0.05  # spinning on would be 0.15
 
 
 def test_wrong_shape_names_what_was_given(demo_result):

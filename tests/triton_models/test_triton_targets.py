@@ -113,6 +113,13 @@ def test_a_cpu_has_no_graphs_and_no_warm_up(tmp_path: Path, cpu: Path) -> None:
     assert not config.cc_model_filenames
 
 
+def test_only_an_encoder_on_a_cpu_has_its_threads_told(place: Path, tmp_path: Path, cpu: Path) -> None:
+    publish([cpu], tmp_path / "other", "tiny", keep=2)
+    assert config_of(tmp_path / "other", "tiny_encoder").parameters["intra_op_thread_count"].string_value == "1"
+    assert not config_of(tmp_path / "other", "tiny_segment").parameters
+    assert not config_of(place, "tiny_encoder").parameters
+
+
 def test_versions_with_other_slots_share_their_engines_graphs(place: Path, plans: list[Path]) -> None:
     assert publish(plans, place, "tiny", keep=2, slots=3).version == 2
     batches = [spec.batch_size for spec in config_of(place, "tiny_segment").optimization.cuda.graph_spec]
