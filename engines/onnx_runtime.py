@@ -46,12 +46,24 @@ class RuntimeOptions(Document):
 def build(graph: Path, engine: Path) -> None:
     """Optimise ``graph`` into ``engine``: constants folded, nodes fused for any CPU of this architecture.
 
+    Graphs in float32, those with INT8 in them too, get ONNX Runtime's own operators where it has no fusion for what
+    the exporter writes.
+
     Raises:
+        BundleError: ``graph`` is none of hrm-trt's.
         EngineError: ONNX Runtime refuses the graph.
+        ExportError: the graph is not what the exporter of this version writes.
     """
+    from engines.onnx_cpu.kernels import use_kernels
+    from export.metadata import metadata_of, read_graph
+
+    model = read_graph(graph)
+    metadata = metadata_of(model, graph)
+    if metadata.variant == "fp32":
+        use_kernels(model, metadata)
     with atomic_path(engine) as scratch:
         try:
-            _session(graph, RuntimeOptions(), optimised=scratch)
+            _session(graph, RuntimeOptions(), rewritten=model.SerializeToString(), optimised=scratch)
         except EngineError as error:
             if _UNWRITTEN not in error.why:
                 raise
@@ -91,7 +103,8 @@ class OnnxRuntimeEngine:
         return dict(zip(self._names, values, strict=True))
 
 
-def _session(path: Path, options: RuntimeOptions, optimised: Path | None = None) -> Any:
+def _session(path: Path, options: RuntimeOptions, rewritten: bytes | None = None, optimised: Path | None = None) -> Any:
+    """A session of the file at ``path``, or of what it was ``rewritten`` to; kept in ``optimised`` if that is given."""
     faults = _faults()
     import onnxruntime
 
@@ -107,7 +120,7 @@ def _session(path: Path, options: RuntimeOptions, optimised: Path | None = None)
         settings.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
         settings.optimized_model_filepath = str(optimised)
     try:
-        return onnxruntime.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(rewritten or str(path), settings, providers=["CPUExecutionProvider"])
     except faults as error:
         raise EngineError(
             f"ONNX Runtime refuses {path.name}",

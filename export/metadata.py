@@ -89,7 +89,16 @@ def read_metadata(path: Path) -> GraphMetadata:
         BundleError: it cannot be read, or hrm-trt did not write it.
         MissingError: onnx is not installed.
     """
-    document = next((entry.value for entry in read_graph(path).metadata_props if entry.key == KEY), "")
+    return metadata_of(read_graph(path), path)
+
+
+def metadata_of(model: ModelProto, path: Path) -> GraphMetadata:
+    """What ``model``, read from ``path``, says about itself.
+
+    Raises:
+        BundleError: hrm-trt did not write it.
+    """
+    document = next((entry.value for entry in model.metadata_props if entry.key == KEY), "")
     try:
         return GraphMetadata.model_validate_json(document)
     except ValidationError as error:

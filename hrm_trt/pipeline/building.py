@@ -110,8 +110,8 @@ def _onnxruntime_step(label: str, graph: str) -> Step:
         "build",
         label,
         inputs={"graph": graph, "runtime": "onnxruntime"},
-        code=("engines.onnx_runtime", _HERE),
-        libraries=("onnxruntime",),
+        code=("engines.onnx_runtime", "engines.onnx_cpu", _HERE),
+        libraries=("onnx", "onnxruntime"),
     )
 
 
