@@ -103,12 +103,13 @@ class BoundOnnxEngine:
 
     def _compute(self, inputs: Mapping[str, Tensor], outputs: Mapping[str, Tensor]) -> None:
         binding = self._session.io_binding()
+        # ONNX Runtime works in a stream of its own: before it reads, which binding may do, PyTorch has to be done, and
+        # the other way round.
+        binding.synchronize_inputs()
         for name, tensor in inputs.items():
             binding.bind_input(name, **_memory(tensor))
         for name, tensor in outputs.items():
             binding.bind_output(name, **_memory(tensor))
-        # ONNX Runtime computes in a stream of its own: before it reads, PyTorch's have to be done, and the other way.
-        binding.synchronize_inputs()
         self._session.run_with_iobinding(binding)
         binding.synchronize_outputs()
 
