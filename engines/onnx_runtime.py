@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from export.contract import TensorSpec
+from engines.onnx_session import failure, faults, open_session, tensor_spec
 from hrm.documents import Document
-from hrm.errors import MORE_SPACE, EngineError, StorageError, missing_package
+from hrm.errors import MORE_SPACE, EngineError, StorageError
 from hrm.files import atomic_path
 
 if TYPE_CHECKING:
@@ -17,19 +17,8 @@ if TYPE_CHECKING:
 
     from engines.protocol import Array
 
-_NUMPY_TYPES = {
-    "tensor(float)": "float32",
-    "tensor(float16)": "float16",
-    "tensor(int32)": "int32",
-    "tensor(int64)": "int64",
-}
 _UNWRITTEN = "Protobuf serialization failed"
 """All that ONNX Runtime says of a disk that takes no more."""
-_FATAL_ONLY = 4
-"""Errors are raised as well, and are told once."""
-_SETTINGS = {"session.force_spinning_stop": "1"}
-"""Each session has threads of its own, which otherwise spin on after a call, on the cores that the next engine needs:
-an encoder's call between two segments halved their speed on 2 cores."""
 
 
 class RuntimeOptions(Document):
@@ -63,7 +52,7 @@ def build(graph: Path, engine: Path) -> None:
         use_kernels(model, metadata)
     with atomic_path(engine) as scratch:
         try:
-            _session(graph, RuntimeOptions(), rewritten=model.SerializeToString(), optimised=scratch)
+            open_session(graph, RuntimeOptions(), rewritten=model.SerializeToString(), optimised=scratch)
         except EngineError as error:
             if _UNWRITTEN not in error.why:
                 raise
@@ -79,9 +68,9 @@ class OnnxRuntimeEngine:
 
     def __init__(self, path: Path, options: RuntimeOptions) -> None:
         self._path = path
-        self._session = _session(path, options)
-        self.inputs = tuple(_spec(node) for node in self._session.get_inputs())
-        self.outputs = tuple(_spec(node) for node in self._session.get_outputs())
+        self._session = open_session(path, options)
+        self.inputs = tuple(tensor_spec(node) for node in self._session.get_inputs())
+        self.outputs = tuple(tensor_spec(node) for node in self._session.get_outputs())
         self._names = [spec.name for spec in self.outputs]
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
@@ -90,66 +79,9 @@ class OnnxRuntimeEngine:
         Raises:
             EngineError: the session failed, for wrong shapes or types or for lack of memory.
         """
-        faults = _faults()
+        refused = faults()
         try:
             values = self._session.run(self._names, dict(feeds))
-        except faults as error:
-            shapes = {name: f"{value.dtype}{list(value.shape)}" for name, value in feeds.items()}
-            raise EngineError(
-                f"{self._path.name} failed on {shapes}",
-                why=_first_line(error),
-                hint="`hrm-trt inspect` shows the shapes and types that it takes",
-            ) from error
+        except refused as error:
+            raise failure(self._path, feeds, error) from error
         return dict(zip(self._names, values, strict=True))
-
-
-def _session(path: Path, options: RuntimeOptions, rewritten: bytes | None = None, optimised: Path | None = None) -> Any:
-    """A session of the file at ``path``, or of what it was ``rewritten`` to; kept in ``optimised`` if that is given."""
-    faults = _faults()
-    import onnxruntime
-
-    settings = onnxruntime.SessionOptions()
-    settings.intra_op_num_threads = options.threads
-    settings.enable_cpu_mem_arena = options.memory_arena
-    settings.use_deterministic_compute = options.deterministic
-    settings.log_severity_level = _FATAL_ONLY
-    for name, value in _SETTINGS.items():
-        settings.add_session_config_entry(name, value)
-    if optimised is not None:
-        # Higher levels choose memory layouts for one machine; this one is portable.
-        settings.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
-        settings.optimized_model_filepath = str(optimised)
-    try:
-        return onnxruntime.InferenceSession(rewritten or str(path), settings, providers=["CPUExecutionProvider"])
-    except faults as error:
-        raise EngineError(
-            f"ONNX Runtime refuses {path.name}",
-            why=_first_line(error),
-            hint="`hrm-trt doctor` shows the installed version; the one that is pinned runs this graph",
-        ) from error
-
-
-def _faults() -> tuple[type[Exception], ...]:
-    """Every exception by which ONNX Runtime says no."""
-    try:
-        from onnxruntime.capi import onnxruntime_pybind11_state as state
-    except ImportError as error:
-        raise missing_package("onnxruntime", "cpu", "running ONNX engines") from error
-    return (
-        state.Fail,
-        state.InvalidArgument,
-        state.InvalidGraph,
-        state.InvalidProtobuf,
-        state.NoSuchFile,
-        state.NotImplemented,
-        state.RuntimeException,
-        ValueError,
-    )
-
-
-def _spec(node: Any) -> TensorSpec:
-    return TensorSpec(node.name, _NUMPY_TYPES[node.type], tuple(node.shape))
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]

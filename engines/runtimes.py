@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 from engines.targets import RuntimeName
@@ -29,13 +30,20 @@ RUNTIMES: tuple[AnyRuntimeName, ...] = (
 )
 """In the order in which tables list them."""
 NETWORK_RUNTIMES: tuple[NetworkRuntime, ...] = get_args(NetworkRuntime)
+_CUDA_PROVIDER = "capi/libonnxruntime_providers_cuda.so"
+"""What onnxruntime-gpu has and onnxruntime has not: to ask ONNX Runtime itself would be to import it."""
 FP8_FROM = 89
 """The first architecture with FP8 products, Ada's, as ``sm_89``."""
 
 
-def obstacles() -> dict[AnyRuntimeName, str | None]:
-    """Every runtime, and why it cannot run on this machine; None where it can."""
-    return {name: obstacle(name) for name in RUNTIMES}
+def obstacles() -> dict[str, str | None]:
+    """Every runtime, ONNX Runtime also on CUDA, and why it cannot run on this machine; None where it can."""
+    found: dict[str, str | None] = {}
+    for name in RUNTIMES:
+        found[name] = obstacle(name)
+        if name == "onnxruntime":
+            found[f"{name} cuda"] = without_onnx_cuda()
+    return found
 
 
 def obstacle(runtime: AnyRuntimeName) -> str | None:
@@ -51,6 +59,21 @@ def obstacle(runtime: AnyRuntimeName) -> str | None:
             return _absent("transformer_engine", "transformer-engine") or _without_fp8()
         case _:
             return _without_plans(runtime)
+
+
+def without_onnx_cuda() -> str | None:
+    """Why ONNX Runtime cannot run engines for CPUs on this machine's GPU, with the carry there; None where it can."""
+    absent = _absent("onnxruntime", "cuda") or _absent("torch", "cuda")
+    if absent is not None:
+        return absent
+    package = find_spec("onnxruntime")
+    homes = [] if package is None else package.submodule_search_locations or []
+    if not any(Path(home, _CUDA_PROVIDER).is_file() for home in homes):
+        return (
+            "this onnxruntime is built for CPUs alone; onnxruntime-gpu takes its place (`pip uninstall onnxruntime`, "
+            "`pip install 'hrm-trt[cuda]'`)"
+        )
+    return None if present() is not None else "its CUDA provider runs on NVIDIA GPUs, and this machine has none"
 
 
 def open_network(

@@ -14,6 +14,7 @@ import torch
 
 from engines.stepper import EngineStepper
 from engines.torch_arrays import TorchArrays
+from engines.torch_stepper import ResidentStepper
 from export.contract import PUZZLE_TABLE_LIMIT, Signature, signature
 from export.reference import compute
 from hrm.errors import EngineError, MissingError
@@ -96,19 +97,11 @@ class TorchEngine:
         return {name: self._arrays.host(value).astype("float32", copy=False) for name, value in values.items()}
 
 
-class TensorStepper(EngineStepper):
+class TensorStepper(ResidentStepper):
     """A network's engines with the carry in tensors on its device; satisfies ``engines.act.Stepper``."""
 
     def __init__(self, network: HRM, engines: Mapping[Module, TensorEngine]) -> None:
-        initial = cast("Array", network.H_init), cast("Array", network.L_init)
-        super().__init__(engines, initial, network.config, arrays=TorchArrays(network.H_init.device))
-        self._network = network
-
-    def initial_carry(self, batch: int) -> tuple[Array, Array]:
-        """``z_H`` and ``z_L`` [B, T, D] before the first segment."""
-        # Contiguous, as all that follow are: to a compiler other strides would be another shape.
-        z_H, z_L = (state.contiguous() for state in self._network.initial_carry(batch))
-        return cast("Array", z_H), cast("Array", z_L)
+        super().__init__(engines, (network.H_init, network.L_init), network.config)
 
 
 def torch_stepper(network: HRM, threads: int = 0) -> EngineStepper:
@@ -145,13 +138,22 @@ def on_device(network: HRM, device: DeviceName) -> HRM:
     """
     if network.H_init.device.type == device:
         return network
+    check_device(device)
+    return copy.deepcopy(network).to(device)
+
+
+def check_device(device: DeviceName) -> None:
+    """See that PyTorch can compute on ``device``.
+
+    Raises:
+        MissingError: it is CUDA, and PyTorch has no GPU to use.
+    """
     if device == "cuda" and not torch.cuda.is_available():
         raise MissingError(
             "PyTorch cannot compute on CUDA here",
             why="torch.cuda.is_available() says no",
             hint="compute on the CPU, or install a CUDA build of PyTorch beside a GPU",
         )
-    return copy.deepcopy(network).to(device)
 
 
 def _eager(network: HRM, module: Module) -> Call:

@@ -29,7 +29,7 @@ class Row(Document):
 
     runtime: str
     target: str
-    """``cpu``, or an SM."""
+    """``cpu``, an SM, or ``cuda`` for a CPU's ONNX engines on a GPU."""
     precision: str
     topology: str
     model: str | None = None

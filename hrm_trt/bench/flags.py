@@ -35,7 +35,7 @@ def _flags(row: Row, rows: Sequence[Row]) -> Iterator[str]:
         for other in _alike(row, rows, TORCH):
             if other.policy == row.policy and speed < other.puzzles_per_second.median:
                 yield f"slower than PyTorch at the same batch and policy: {_against(row, other)}"
-    plain = "fp32" if row.target == "cpu" else "fp16"
+    plain = "fp16" if row.target.startswith("sm_") else "fp32"
     if row.precision != plain:
         for other in _alike(row, rows, row.runtime):
             if _is_plain(other, row, plain) and speed < other.puzzles_per_second.median:

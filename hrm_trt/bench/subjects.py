@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from engines.runtimes import NETWORK_RUNTIMES, obstacle
+from engines.runtimes import NETWORK_RUNTIMES, obstacle, without_onnx_cuda
 from engines.targets import TARGETS
 from engines.tensorrt.library import LIBRARIES, lacks
 from hrm_trt.bench.document import Refused
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from engines.act import Stepper
     from engines.bundle import Range
     from engines.runtimes import NetworkRuntime
+    from engines.torch_runtime import DeviceName
     from hrm.checkpoint import Located
     from hrm_trt.bench.material import Material
     from hrm_trt.pipeline.models import Model
@@ -87,12 +88,14 @@ class BundleOpener:
     """A bundle's engines, digests checked."""
 
     model: Model
+    resident: DeviceName | None = None
+    """Where ONNX engines keep their carry in tensors; None for numpy arrays."""
 
     def __call__(self, threads: int) -> Stepper:
         """Load the engines."""
         from engines.onnx_runtime import RuntimeOptions
 
-        return self.model.open(RuntimeOptions(threads=threads))
+        return self.model.open(RuntimeOptions(threads=threads), self.resident)
 
 
 def networks(material: Material) -> Iterator[Subject | Refused]:
@@ -110,26 +113,12 @@ def networks(material: Material) -> Iterator[Subject | Refused]:
 
 
 def bundles(material: Material) -> Iterator[Subject | Refused]:
-    """Every bundle, in the runtime that it was built for."""
-    seen = set()
-    for model in material.models:
-        manifest = model.manifest
-        if manifest.digest in seen:  # another name for the same engines
-            continue
-        seen.add(manifest.digest)
-        why = _obstacle(manifest.runtime, manifest.target)
-        if why is not None:
-            yield Refused(runtime=manifest.runtime, target=manifest.target, precision=manifest.precision, reason=why)
-            continue
-        yield Subject(
-            manifest.runtime,
-            manifest.target,
-            manifest.precision,
-            manifest.topology,
-            BundleOpener(model),
-            model.name,
-            manifest.profile.batch,
-        )
+    """Every bundle, in the runtime that it was built for; ONNX engines on CUDA too."""
+    for model in _distinct(material.models):
+        runtime, target = model.manifest.runtime, model.manifest.target
+        yield _measured(model, target, BundleOpener(model), _obstacle(runtime, target))
+        if runtime == "onnxruntime":
+            yield _measured(model, "cuda", BundleOpener(model, "cuda"), without_onnx_cuda())
 
 
 def not_built(material: Material) -> Iterator[Refused]:
@@ -154,6 +143,30 @@ def find(material: Material, runtimes: Sequence[str] = (), sources: Sequence[Sou
     return Found(
         tuple(each for each in found if isinstance(each, Subject)),
         tuple(each for each in found if isinstance(each, Refused)),
+    )
+
+
+def _distinct(models: Iterable[Model]) -> Iterable[Model]:
+    """The first model of each bundle, which may have other names."""
+    found: dict[str, Model] = {}
+    for model in models:
+        found.setdefault(model.manifest.digest, model)
+    return found.values()
+
+
+def _measured(model: Model, target: str, opener: BundleOpener, why: str | None) -> Subject | Refused:
+    """A bundle on ``target``, unless there is a reason ``why`` it cannot run there."""
+    manifest = model.manifest
+    if why is not None:
+        return Refused(runtime=manifest.runtime, target=target, precision=manifest.precision, reason=why)
+    return Subject(
+        manifest.runtime,
+        target,
+        manifest.precision,
+        manifest.topology,
+        opener,
+        model.name,
+        manifest.profile.batch,
     )
 
 

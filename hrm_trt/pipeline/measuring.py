@@ -46,6 +46,7 @@ CODE = (
     "engines.solving",
     "engines.loading",
     "engines.onnx_runtime",
+    "engines.onnx_session",
     "engines.stepper",
     "validation.drift",
     "validation.evaluate",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from engines.act import PolicyName
     from engines.onnx_runtime import RuntimeOptions
     from engines.stepper import EngineStepper
+    from engines.torch_runtime import DeviceName
     from hrm_trt.pipeline.workdir import Workdir
 
 
@@ -83,17 +84,25 @@ class Model:
             )
         return known.resolve()
 
-    def open(self, options: RuntimeOptions) -> EngineStepper:
+    def open(self, options: RuntimeOptions, resident: DeviceName | None = None) -> EngineStepper:
         """The engines, checked against their digests and loaded.
+
+        Args:
+            options: what they may use of the machine.
+            resident: where ONNX engines compute and their carry stays, in tensors; None for where they were built to,
+                with numpy arrays.
 
         Raises:
             BundleError: a file is missing or is not the one that was built.
             EngineError: the runtime refuses an engine.
+            MissingError: this machine lacks the runtime, or the GPU that the engines are for.
         """
-        from engines.loading import load_engines
+        from engines.loading import load_engines, load_resident
 
         verify_files(self.root, self.manifest)
-        return load_engines(self.root, self.manifest, options)
+        if resident is None:
+            return load_engines(self.root, self.manifest, options)
+        return load_resident(self.root, self.manifest, options, resident)
 
 
 def find_model(given: str | None, workdir: Workdir) -> Model:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from types import SimpleNamespace
 from typing import get_args
 
 import pytest
@@ -10,7 +11,15 @@ from trt_graphs import CONFIG
 
 from engines import runtimes
 from engines.determinism import GUARANTEES
-from engines.runtimes import NETWORK_RUNTIMES, RUNTIMES, NetworkRuntime, obstacle, obstacles, open_network
+from engines.runtimes import (
+    NETWORK_RUNTIMES,
+    RUNTIMES,
+    NetworkRuntime,
+    obstacle,
+    obstacles,
+    open_network,
+    without_onnx_cuda,
+)
 from engines.targets import RuntimeName
 from hrm.errors import MissingError
 from hrm.network import random_network
@@ -74,6 +83,47 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch):
     monkeypatch.setattr(runtimes, "find_spec", lambda name: None)
     for runtime in ("torch", "torch-compile"):
         assert obstacle(runtime) == "torch is not installed (`pip install 'hrm-trt[cpu]'`)"
+
+
+@pytest.fixture
+def with_onnxruntime(monkeypatch, tmp_path, with_gpu):
+    """As with a GPU and a package onnxruntime that has these files."""
+
+    def answer(*files):
+        with_gpu("sm_90")
+        package = SimpleNamespace(submodule_search_locations=[str(tmp_path)])
+        monkeypatch.setattr(runtimes, "find_spec", lambda name: package)
+        for file in files:
+            (tmp_path / file).parent.mkdir(exist_ok=True)
+            (tmp_path / file).touch()
+
+    return answer
+
+
+def test_onnx_runtime_on_cuda_is_listed_after_itself():
+    names = list(obstacles())
+    assert names[names.index("onnxruntime") + 1] == "onnxruntime cuda"
+    assert obstacles()["onnxruntime cuda"] == without_onnx_cuda()
+
+
+def test_onnx_runtime_for_cpus_says_what_takes_its_place(with_onnxruntime):
+    with_onnxruntime("capi/libonnxruntime_providers_shared.so")
+    reason = str(without_onnx_cuda())
+    assert reason.startswith("this onnxruntime is built for CPUs alone")
+    assert "hrm-trt[cuda]" in reason
+
+
+def test_onnx_runtime_for_gpus_needs_one(with_onnxruntime, monkeypatch):
+    with_onnxruntime("capi/libonnxruntime_providers_cuda.so")
+    assert without_onnx_cuda() is None
+    monkeypatch.setattr(runtimes, "present", lambda: None)
+    assert without_onnx_cuda() == "its CUDA provider runs on NVIDIA GPUs, and this machine has none"
+
+
+@pytest.mark.parametrize("package", ["onnxruntime", "torch"])
+def test_what_onnx_runtime_on_cuda_needs_is_in_one_extra(monkeypatch, package):
+    monkeypatch.setattr(runtimes, "find_spec", lambda name: None if name == package else SimpleNamespace())
+    assert without_onnx_cuda() == f"{package} is not installed (`pip install 'hrm-trt[cuda]'`)"
 
 
 def test_a_network_is_opened_by_name():

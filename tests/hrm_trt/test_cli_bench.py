@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import re
 import shutil
 import signal
@@ -13,16 +14,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import torch
 from bench_subjects import document, row
 
 from engines.bundle import MANIFEST, read_manifest
-from engines.runtimes import RUNTIMES, obstacle
+from engines.runtimes import RUNTIMES, obstacle, without_onnx_cuda
 from hrm.data.dataset import read_split
 from hrm.errors import UsageError
+from hrm_trt.bench import subjects
 from hrm_trt.bench.document import BenchDocument
+from hrm_trt.bench.labels import label
 from hrm_trt.bench.plan import Request, make_plan
+from hrm_trt.bench.subjects import BundleOpener
 from hrm_trt.cli import edge
 from hrm_trt.pipeline import demo as demo_settings
+from hrm_trt.pipeline.models import find_model
 from hrm_trt.pipeline.workdir import Workdir
 
 if TYPE_CHECKING:
@@ -79,6 +85,7 @@ def test_pytorch_and_the_engine_are_measured_on_the_same_puzzles(measured: tuple
 def test_what_cannot_run_here_is_listed_with_the_reason(measured: tuple[BenchDocument, Path]) -> None:
     refused = {(each.runtime, each.target): each.reason for each in measured[0].refused}
     assert ("tensorrt", "sm_90") in refused
+    assert refused.get(("onnxruntime", "cuda")) == without_onnx_cuda()
     assert all(refused.values())
 
 
@@ -218,6 +225,18 @@ def test_a_checkpoint_alone_is_measured_in_pytorch(tmp_path: Path) -> None:
     assert [subject.runtime for subject in plan.subjects] == NETWORKS
     reasons = {refused.runtime: refused.reason for refused in plan.refused}
     assert "no bundle of this checkpoint" in reasons["onnxruntime"]
+
+
+def test_onnx_engines_are_measured_on_cuda_where_it_is(demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subjects, "without_onnx_cuda", lambda: None)
+    plan = make_plan(ask(models=[BUNDLE, f"{demo}/repository/sudoku-4x4"], runtimes=["onnxruntime"]), Workdir(demo))
+    assert [label(each) for each in plan.subjects] == ["onnxruntime fp32", "onnxruntime cuda fp32"]
+    assert [pickle.loads(pickle.dumps(each.open)).resident for each in plan.subjects] == [None, "cuda"]
+
+
+def test_a_resident_carry_is_opened_in_tensors(demo: Path) -> None:
+    stepper = BundleOpener(find_model(BUNDLE, Workdir(demo)), "cpu")(threads=1)
+    assert isinstance(stepper.initial_carry(2)[0], torch.Tensor)
 
 
 def test_a_published_model_is_measured(demo: Path) -> None:
