@@ -81,8 +81,9 @@ def prepare(store: Store, recipe: Recipe, loaded: Artefact, pair: Pair, reaches:
     if pair.precision == "auto":
         searched(recipe)
     modules = recipe.quantised_modules(pair.precision)
+    method = recipe.calibration_method(pair.precision)
     calibration = quantising.calibrate(
-        store, loaded, recipe.dataset, recipe.calibration, modules, judged_on(recipe, pair)
+        store, loaded, recipe.dataset, recipe.calibration, method, modules, judged_on(recipe, pair)
     )
     if not reaches("quantise"):
         return Prepared(pair, graphs, loaded)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from export.quantise.calibration import Calibration
+    from export.quantise.calibration import Calibration, Method
     from export.quantise.sites import Assignment, Quantisable
     from hrm_trt.pipeline.recipe import CalibrationSettings
     from hrm_trt.pipeline.store import Artefact, Store
@@ -32,6 +32,7 @@ def calibrate(
     loaded: Artefact,
     dataset: Path,
     settings: CalibrationSettings,
+    method: Method,
     modules: tuple[Quantisable, ...],
     judged_on: tuple[str, ...],
 ) -> Artefact:
@@ -42,6 +43,7 @@ def calibrate(
         loaded: the checkpoint.
         dataset: where the puzzles are.
         settings: how many, and how they are chosen.
+        method: how magnitudes become scales.
         modules: what will be quantised.
         judged_on: splits whose puzzles must not be calibrated on.
 
@@ -58,7 +60,7 @@ def calibrate(
         store.emit(Progressed("calibrate", subject, done, total))
 
     def work(home: Path) -> Any:
-        calibration = _measure(loaded, dataset, split, settings, modules, judged_on, progress)
+        calibration = _measure(loaded, dataset, split, settings, method, modules, judged_on, progress)
         (home / CALIBRATION).write_text(calibration.model_dump_json(indent=2))
         return {"split": split, "puzzles": calibration.puzzles, "method": calibration.method}
 
@@ -69,7 +71,7 @@ def calibrate(
             "checkpoint": loaded.digest,
             "dataset": digest_split(dataset, split),
             "judged on": [digest_split(dataset, other) for other in judged_on],
-            "settings": settings.model_dump(mode="json") | {"split": split},
+            "settings": settings.model_dump(mode="json") | {"split": split, "method": method},
             "modules": modules,
         },
         code=(*NETWORK_CODE, "hrm.data", "engines.calibration", "export.quantise", _HERE),
@@ -83,6 +85,7 @@ def _measure(
     dataset: Path,
     split: str,
     settings: CalibrationSettings,
+    method: Method,
     modules: tuple[Quantisable, ...],
     judged_on: tuple[str, ...],
     progress: Callable[[int, int], None],
@@ -98,9 +101,9 @@ def _measure(
     inputs, identifiers = _puzzles(dataset, split, settings)
     for other in judged_on:
         refuse_overlap(inputs, read_split(dataset, other).inputs, split, other)
-    measured = collect(network, inputs, identifiers, modules=modules, method=settings.method, progress=progress)
+    measured = collect(network, inputs, identifiers, modules=modules, method=method, progress=progress)
     calibration = Calibration(
-        method=settings.method,
+        method=method,
         sites=measured.sites,
         segments=measured.segments,
         checkpoint=loaded.manifest.inputs["checkpoint"],

@@ -67,7 +67,9 @@ class CalibrationSettings(Document):
 
     split: str | None = Field(None, description="the data set's; when left out `calibration`, or `train` without one")
     puzzles: int = Field(256, gt=0, description="how many, drawn by `seed`; each is run through every segment")
-    method: Method = Field("max", description="how magnitudes become scales")
+    method: Method | None = Field(
+        None, description="how magnitudes become scales; when left out max, and for int8 percentile"
+    )
     seed: int = Field(0, ge=0, description="what the puzzles are drawn by")
 
 
@@ -135,6 +137,15 @@ class Recipe(Document):
     def quantised_modules(self, precision: PrecisionName) -> tuple[Quantisable, ...]:
         """The modules whose linears get ``precision``."""
         return self.quantise.modules or (("executor", "planner") if precision == "int8" else ("executor",))
+
+    def calibration_method(self, precision: PrecisionName) -> Method:
+        """How magnitudes become the scales of ``precision``.
+
+        Integers have steps of one size, so one outlier would cost every other value its digits; floating point's do
+        not. On the bundled checkpoint a linear's largest input is 3.5 times its 99.99th percentile, and INT8 lost 6
+        of 1,000 search puzzles with the one (0 won), 1 with the other (1 won).
+        """
+        return self.calibration.method or ("percentile" if precision == "int8" else "max")
 
     def topologies_of(self, pair: Pair) -> tuple[Topology, ...]:
         """Those of the topologies asked for that the runtime of ``pair`` has."""

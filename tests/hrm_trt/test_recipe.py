@@ -32,6 +32,15 @@ def test_every_target_and_precision_is_a_pair():
     assert recipe.pairs() == (("sm_120", "fp16", "tensorrt"),)
 
 
+def test_integers_are_calibrated_and_placed_in_their_own_way_unless_told_otherwise():
+    recipe = make_recipe({"checkpoint": "c"})
+    assert [recipe.calibration_method(precision) for precision in ("int8", "fp8")] == ["percentile", "max"]
+    assert recipe.quantised_modules("int8") == ("executor", "planner")
+    told = make_recipe({"checkpoint": "c", "calibration": {"method": "max"}, "quantise": {"modules": ["executor"]}})
+    assert told.calibration_method("int8") == "max"
+    assert told.quantised_modules("int8") == ("executor",)
+
+
 def test_fixed_is_always_gated_first():
     assert make_recipe({"checkpoint": "c", "gate": {"policies": ["adaptive"]}}).gate.policies == ("fixed", "adaptive")
 

@@ -192,7 +192,7 @@ def prepared(store, dataset):
     loaded = stages.load(store, locate(str(SAMPLE)), dataset)
     graphs = stages.export(store, loaded, "fp16")
     calibration = quantising.calibrate(
-        store, loaded, dataset, recipe.calibration, recipe.quantised_modules("auto"), ("test", "search")
+        store, loaded, dataset, recipe.calibration, "max", recipe.quantised_modules("auto"), ("test", "search")
     )
     return loaded, graphs, calibration
 
