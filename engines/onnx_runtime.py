@@ -8,7 +8,7 @@ from pydantic import Field
 
 from engines.onnx_session import failure, faults, open_session, tensor_spec
 from hrm.documents import Document
-from hrm.errors import MORE_SPACE, EngineError, StorageError
+from hrm.errors import MORE_SPACE, BundleError, EngineError, StorageError
 from hrm.files import atomic_path
 
 if TYPE_CHECKING:
@@ -39,15 +39,17 @@ def build(graph: Path, engine: Path) -> None:
     the exporter writes.
 
     Raises:
-        BundleError: ``graph`` is none of hrm-trt's.
-        EngineError: ONNX Runtime refuses the graph.
+        EngineError: the graph is none of hrm-trt's, or ONNX Runtime refuses it.
         ExportError: the graph is not what the exporter of this version writes.
     """
     from engines.onnx_cpu.kernels import use_kernels
     from export.metadata import metadata_of, read_graph
 
-    model = read_graph(graph)
-    metadata = metadata_of(model, graph)
+    try:
+        model = read_graph(graph)
+        metadata = metadata_of(model, graph)
+    except BundleError as error:
+        raise EngineError(f"no engine can be built from {graph.name}", why=error.why, hint=error.hint) from error
     if metadata.variant == "fp32":
         use_kernels(model, metadata)
     with atomic_path(engine) as scratch:

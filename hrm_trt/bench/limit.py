@@ -15,11 +15,13 @@ from hrm_trt.bench.subjects import TORCH
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from engines.targets import RuntimeName
     from hrm.config import HRMConfig
 
 Shape = tuple[int, int, int]
 """M, K and N of a product of [M, K] and [K, N]."""
 
+_ONNXRUNTIME: RuntimeName = "onnxruntime"
 _LEAST_SECONDS = 0.3
 _LEAST_CALLS = 7
 _WARM_UP = 2
@@ -77,6 +79,8 @@ class LimitSession:
         self._products = {"numpy": _in_numpy(left, right)}
         if obstacle(TORCH) is None:
             self._products[TORCH] = _in_torch(left, right, job.threads)
+        if obstacle(_ONNXRUNTIME) is None:
+            self._products[_ONNXRUNTIME] = _in_onnxruntime(left, right, job.threads)
 
     def turn(self, tell: Callable[[int], None]) -> dict[str, float]:
         """Operations a second by library, each the median of several products."""
@@ -107,3 +111,22 @@ def _in_torch(left: np.ndarray, right: np.ndarray, threads: int) -> Callable[[],
     a, b = torch.from_numpy(left), torch.from_numpy(right)
     out = torch.empty(left.shape[0], right.shape[1])
     return lambda: torch.mm(a, b, out=out)
+
+
+def _in_onnxruntime(left: np.ndarray, right: np.ndarray, threads: int) -> Callable[[], object]:
+    import onnxruntime
+    from onnx import TensorProto, helper, numpy_helper
+
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["a", "b"], ["out"])],
+        "product",
+        [helper.make_tensor_value_info("a", TensorProto.FLOAT, left.shape)],
+        [helper.make_tensor_value_info("out", TensorProto.FLOAT, (left.shape[0], right.shape[1]))],
+        [numpy_helper.from_array(right, "b")],
+    )
+    model = helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 18)])
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(model.SerializeToString(), settings, ["CPUExecutionProvider"])
+    feeds = {"a": left}
+    return lambda: session.run(None, feeds)

@@ -126,7 +126,7 @@ def _row(lane: Lane, plan: Plan, fastest: tuple[str, float] | None) -> Row:
         first_call_seconds=turns[0].first_call_seconds,
         peak_bytes=max(turn.peak_bytes for turn in turns),
         share_of_limit=None
-        if fastest is None
+        if fastest is None or lane.subject.target != "cpu"  # the product is the CPU's
         else share(plan.material.config, speed.median * labels.mean_depth(turns[0].depths), fastest[1]),
         flags=tuple(_warnings(turns)),
     )

@@ -15,23 +15,20 @@ from rich.live import Live
 from rich.text import Text
 
 from engines.act import PolicyName, confidence
-from engines.onnx_runtime import RuntimeOptions
-from engines.solving import solve
-from hrm.data.tasks import Task, task_of
 from hrm.errors import UsageError
 from hrm.files import is_file
 from hrm_trt.cli.choices import choice
 from hrm_trt.cli.console import people, print_json, results
-from hrm_trt.pipeline.models import find_model
-from hrm_trt.pipeline.workdir import Workdir
+from hrm_trt.runner import Runner
 
 if TYPE_CHECKING:
     import numpy.typing as npt
     from rich.console import RenderableType
 
-    from engines.act import Policy, StepOutput
+    from engines.act import StepOutput
     from engines.slots import Indices
     from engines.solving import Answers
+    from hrm.data.tasks import Task
     from hrm_trt.pipeline.models import Model
 
 _PAUSE_SECONDS = 0.4
@@ -75,12 +72,12 @@ class Segment:
 
 def solve_command(options: SolveOptions, *, json: bool) -> None:
     """Solve, show, and draw where asked."""
-    model = find_model(options.model, Workdir(options.workdir))
-    name = (
+    runner = Runner(options.model, threads=options.threads, workdir=options.workdir)
+    model = runner.model
+    policy: PolicyName = (
         model.default_policy() if options.policy is None else choice("--policy", options.policy, get_args(PolicyName))
     )
-    policy = model.policy(name, options.threshold)
-    puzzle = _puzzle(options, model)
+    puzzle = _puzzle(options, runner)
     trace: list[Segment] = []
 
     def keep(segments: Indices, rows: Indices, output: StepOutput) -> None:
@@ -94,10 +91,16 @@ def solve_command(options: SolveOptions, *, json: bool) -> None:
             )
         )
 
-    stepper = model.open(RuntimeOptions(threads=options.threads))
     identifiers = np.array([puzzle.identifier], dtype=np.int32)
     began = time.perf_counter()
-    answers = solve(stepper, puzzle.inputs[None], identifiers, policy, batch=1, observe=keep)
+    answers = runner.solve(
+        puzzle.inputs[None],
+        puzzle_identifiers=identifiers,
+        policy=policy,
+        threshold=options.threshold,
+        batch=1,
+        observe=keep,
+    )
     seconds = time.perf_counter() - began
     if options.png is not None:
         _draw(options.png, puzzle, answers)
@@ -109,8 +112,8 @@ def solve_command(options: SolveOptions, *, json: bool) -> None:
             people.print(f"drawn to {options.png}", markup=False)
 
 
-def _puzzle(options: SolveOptions, model: Model) -> Puzzle:
-    task = task_of(model.config.vocab_size, model.config.seq_len, model.manifest.vocabulary)
+def _puzzle(options: SolveOptions, runner: Runner) -> Puzzle:
+    task = runner.task
     if (options.puzzle is None) == (options.example is None):
         raise UsageError(
             "no puzzle to solve" if options.puzzle is None else "two puzzles to solve",
@@ -118,7 +121,7 @@ def _puzzle(options: SolveOptions, model: Model) -> Puzzle:
             hint="hrm-trt solve --example 0",
         )
     if options.example is not None:
-        return _example(task, model, options.dataset, options.example)
+        return _example(task, runner.model, options.dataset, options.example)
     return Puzzle(task, task.parse(_text(str(options.puzzle))), identifier=0, labels=None)
 
 
@@ -194,13 +197,13 @@ def _draw(path: Path, puzzle: Puzzle, answers: Answers) -> None:
 
 
 def _document(
-    model: Model, puzzle: Puzzle, policy: Policy, answers: Answers, trace: list[Segment], seconds: float
+    model: Model, puzzle: Puzzle, policy: PolicyName, answers: Answers, trace: list[Segment], seconds: float
 ) -> dict[str, Any]:
     return {
         "format_version": 1,
         "model": model.name,
         "task": puzzle.task.name,
-        "policy": policy.name,
+        "policy": policy,
         "puzzle": puzzle.task.format(puzzle.inputs),
         "solution": puzzle.task.format(answers.tokens[0]),
         "tokens": answers.tokens[0].tolist(),

@@ -15,7 +15,7 @@ from engines.torch_runtime import TorchEngine, torch_stepper
 from hrm.checkpoint import locate
 from hrm.checkpoint.loading import load, network
 from hrm.data.dataset import read_split
-from hrm.errors import BundleError, EngineError
+from hrm.errors import EngineError
 
 SAMPLE = Path(__file__).parents[2] / "checkpoints/sudoku-4x4"
 OPTIONS = RuntimeOptions(threads=2)
@@ -106,7 +106,7 @@ def test_wrong_shape_names_what_was_given(demo_result):
 def test_what_is_no_graph_is_refused(tmp_path, content):
     graph = tmp_path / "graph.onnx"
     graph.write_bytes(content)
-    with pytest.raises(BundleError, match=r"graph\.onnx is not a graph of hrm-trt"):
+    with pytest.raises(EngineError, match=r"built from graph\.onnx"):
         build(graph, tmp_path / "engine.onnx")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["graph.onnx"]
 

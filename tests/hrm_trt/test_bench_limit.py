@@ -48,7 +48,7 @@ def test_a_share_of_one_is_the_limit() -> None:
 
 def test_every_library_is_measured() -> None:
     measured = LimitJob((64, 32, 64), 1).open().turn(lambda _: None)
-    assert set(measured) == {"numpy", "torch"}
+    assert set(measured) == {"numpy", "torch", "onnxruntime"}
     assert all(flops > 0 for flops in measured.values())
 
 
