@@ -15,6 +15,7 @@ from tests.hrm_trt.conftest import SAMPLE
 
 if TYPE_CHECKING:
     from hrm.data.dataset import PuzzleSet
+    from hrm_trt.pipeline.result import BuildResult
     from hrm_trt.pipeline.workdir import Workdir
 
 NAME = "sudoku-4x4-cpu-fp32"
@@ -26,7 +27,8 @@ def puzzles() -> PuzzleSet:
 
 
 @pytest.fixture(scope="module")
-def runner(demo_workdir: Workdir) -> Runner:
+def runner(demo_workdir: Workdir, demo_result: BuildResult) -> Runner:
+    del demo_result  # it is what built the bundle
     return Runner(NAME, threads=1, workdir=demo_workdir.root)
 
 
