@@ -1,6 +1,6 @@
 """Where a build's time and memory go: every stage of the demo, and of a random 27M-parameter HRM up to its engines.
 
-    python benchmarks/pipeline.py [--output FILE.json]
+    python -m benchmarks.pipeline [--output FILE.json]
 
 Each build runs in a process and a work directory of its own. Seconds are wall time; peak memory is the process's
 resident peak while the stage ran (Linux's VmHWM, reset before each part), everything that is loaded included.

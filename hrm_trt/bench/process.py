@@ -38,6 +38,7 @@ class Process(Generic[T]):
     def __init__(self, job: Job[T], words: Path) -> None:
         self._words = words
         self._began = time.perf_counter()
+        self._busy = True
         self._link, theirs = multiprocessing.Pipe()
         context = multiprocessing.get_context("spawn")
         self._process = context.Process(target=serve, args=(job, theirs, str(words)), daemon=True)
@@ -68,13 +69,15 @@ class Process(Generic[T]):
         return measured
 
     def close(self) -> None:
-        """End it, whatever it does."""
+        """End it, whatever it does; one that does nothing may tidy up, as compilers with processes of their own do."""
+        self._link.close()
+        self._process.join(0 if self._busy else _LONGEST_END)
         self._process.kill()
         self._process.join()
-        self._link.close()
 
     def _hear(self, tell: Callable[[int], None]) -> Any:
         """Wait until it is ready or done."""
+        self._busy = True
         while True:
             try:
                 word: Word = self._link.recv()
@@ -85,6 +88,7 @@ class Process(Generic[T]):
             elif word.kind == "failed":
                 raise _failure(str(word.value))
             else:
+                self._busy = False
                 return word.value
 
     def _died(self) -> EngineError:

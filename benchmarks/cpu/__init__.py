@@ -1,0 +1,1 @@
+"""HRM on a CPU, every runtime beside PyTorch: see `__main__`."""
