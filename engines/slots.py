@@ -1,8 +1,9 @@
 """In-flight batching: puzzles come and go between segments, so that no engine call carries rows that have halted.
 
 One batch is stepped again and again. Before a segment, waiting puzzles take the free slots in the order they came;
-after it, rows that have halted leave with their answers. Every row has a policy and a depth of its own, and its answer
-does not depend on its neighbours.
+after it, rows that have halted leave with their answers. Who comes is written over who left, and all others stay where
+they are; only where nobody waits are gaps closed. Every row has a policy and a depth of its own, and its answer does
+not depend on its neighbours.
 
 Standard library and numpy alone, and no threads: the in-process runner (``engines.solving``) and the orchestrator that
 Triton runs drive the same class. Shapes as in ``engines.act``.
@@ -20,7 +21,7 @@ import numpy.typing as npt
 from engines.act import certainty, finite
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     from engines.act import Array, Policy, StepOutput, Stepper
 
@@ -33,6 +34,9 @@ class Arrays(Protocol):
 
     def take(self, array: Array, rows: Indices) -> Array:
         """These rows of ``array``."""
+
+    def put(self, array: Array, rows: Indices, values: Array) -> Array:
+        """``array`` with ``values`` over these rows: itself where it can be written to."""
 
     def join(self, parts: Sequence[Array]) -> Array:
         """The rows of one or more arrays, one after another."""
@@ -47,6 +51,12 @@ class HostArrays:
     def take(self, array: Array, rows: Indices) -> Array:
         """These rows of ``array``."""
         return array[rows]
+
+    def put(self, array: Array, rows: Indices, values: Array) -> Array:
+        """``array`` with ``values`` over these rows: itself where it can be written to."""
+        target = array if array.flags.writeable else array.copy()
+        target[rows] = values
+        return target
 
     def join(self, parts: Sequence[Array]) -> Array:
         """The rows of one or more arrays, one after another."""
@@ -96,6 +106,7 @@ class Turn(NamedTuple, Generic[T]):
     rows: tuple[Row[T], ...]
     """All that took part, in the order of the output's."""
     output: StepOutput
+    """The carry in it is the next turn's to write to."""
     answers: dict[Row[T], Answer]
     """Of those that left."""
 
@@ -120,17 +131,23 @@ class Slots(Generic[T]):
 
     def __init__(self, model: Stepper, capacity: int) -> None:
         self.capacity = capacity
-        self.running: list[Row[T]] = []
         self.waiting: deque[Row[T]] = deque()
         self._model = model
         self._arrays = model.arrays
+        self._rows: list[Row[T] | None] = []
+        """Whose each row of the state is; None where its puzzle has left."""
         self._state: tuple[Array, Array, Array] | None = None
-        """z_H, z_L and input embeddings of the running rows, in their order; None where nothing runs."""
+        """z_H, z_L and input embeddings; None where nothing runs."""
+
+    @property
+    def running(self) -> list[Row[T]]:
+        """The puzzles that take part in the segments."""
+        return [row for row in self._rows if row is not None]
 
     @property
     def idle(self) -> bool:
         """Whether there is nothing to do."""
-        return not self.running and not self.waiting
+        return self._state is None and not self.waiting
 
     def submit(self, rows: Iterable[Row[T]]) -> None:
         """Let ``rows`` join the end of the line."""
@@ -139,13 +156,13 @@ class Slots(Generic[T]):
     def drop(self, unwanted: Callable[[Row[T]], bool]) -> None:
         """Let go of the rows, waiting or running, whose answer nobody wants any more."""
         self.waiting = deque(row for row in self.waiting if not unwanted(row))
-        self._keep([index for index, row in enumerate(self.running) if not unwanted(row)])
+        self._leave([row for row in self.running if unwanted(row)])
 
     def clear(self) -> list[Row[T]]:
         """Let go of everything, and return it."""
         dropped = [*self.running, *self.waiting]
         self.waiting.clear()
-        self._keep([])
+        self._leave(self.running)
         return dropped
 
     def turn(self) -> Turn[T]:
@@ -155,6 +172,7 @@ class Slots(Generic[T]):
             RuntimeError: there is nothing to step.
         """
         self._admit()
+        self._close_gaps()
         if self._state is None:
             raise RuntimeError("no puzzle to step")
         output = self._model.step(*self._state)
@@ -167,7 +185,7 @@ class Slots(Generic[T]):
         ends = [i for i, row in enumerate(rows) if halted[i] or lost[i] or row.depth >= row.policy.max_depth]
         answers = self._answers(rows, ends, halted, output)
         self._state = (output.z_H, output.z_L, self._state[2])
-        self._keep([index for index, row in enumerate(rows) if row not in answers])
+        self._leave(answers)
         return Turn(rows, output, answers)
 
     def _admit(self) -> None:
@@ -179,13 +197,24 @@ class Slots(Generic[T]):
         embed(self._model, [row for row in rows if row.embedding is None])
         embeddings = self._arrays.join([row.embedding for row in rows if row.embedding is not None])
         fresh = (*self._model.initial_carry(count), embeddings)
-        pairs = [[new] for new in fresh] if self._state is None else zip(self._state, fresh, strict=True)
-        z_H, z_L, embeddings = (self._arrays.join(list(parts)) for parts in pairs)
-        self._state = (z_H, z_L, embeddings)
-        self.running += rows
+        gaps = [index for index, row in enumerate(self._rows) if row is None][:count]
+        if self._state is None:
+            self._state = fresh
+        else:
+            z_H, z_L, embeddings = (self._place(*pair, gaps) for pair in zip(self._state, fresh, strict=True))
+            self._state = (z_H, z_L, embeddings)
+        for gap, row in zip(gaps, rows, strict=False):
+            self._rows[gap] = row
+        self._rows += rows[len(gaps) :]
         for row in rows:
             row.embedding = None  # it is in the state now
             self.waiting.popleft()
+
+    def _place(self, array: Array, new: Array, gaps: Sequence[int]) -> Array:
+        """Write the first of ``new`` into ``gaps``, and append the others."""
+        if gaps:
+            array = self._arrays.put(array, np.array(gaps), new[: len(gaps)])
+        return self._arrays.join([array, new[len(gaps) :]]) if len(new) > len(gaps) else array
 
     def _halted(self, rows: Sequence[Row[T]], q_halt: Array, q_continue: Array, logits: Array) -> list[bool]:
         """Which rows their policies stop here."""
@@ -223,14 +252,18 @@ class Slots(Generic[T]):
             for index, end in enumerate(ends)
         }
 
-    def _keep(self, stay: list[int]) -> None:
-        """Close the gaps that rows leave."""
-        if self._state is None or len(stay) == len(self.running):
+    def _leave(self, gone: Collection[Row[T]]) -> None:
+        """Let go of these rows of the state."""
+        if gone:
+            self._rows = [None if row in gone else row for row in self._rows]
+        if not any(self._rows):
+            self._rows, self._state = [], None
+
+    def _close_gaps(self) -> None:
+        """Leave out of the state what nobody has come for."""
+        stay = [index for index, row in enumerate(self._rows) if row is not None]
+        if self._state is None or len(stay) == len(self._rows):
             return
-        self.running = [self.running[index] for index in stay]
-        if not stay:
-            self._state = None
-            return
-        rows = np.array(stay)
-        z_H, z_L, embeddings = (self._arrays.take(array, rows) for array in self._state)
+        self._rows = [self._rows[index] for index in stay]
+        z_H, z_L, embeddings = (self._arrays.take(array, np.array(stay)) for array in self._state)
         self._state = (z_H, z_L, embeddings)

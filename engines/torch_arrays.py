@@ -28,6 +28,11 @@ class TorchArrays:
         """These rows of ``array``."""
         return cast("Array", self.tensor(array).index_select(0, self.tensor(cast("Array", rows))))
 
+    def put(self, array: Array, rows: Indices, values: Array) -> Array:
+        """``array`` with ``values`` over these rows, in place where it lies on the device."""
+        target = self.tensor(array)
+        return cast("Array", target.index_copy_(0, self.tensor(cast("Array", rows)), self.tensor(values)))
+
     def join(self, parts: Sequence[Array]) -> Array:
         """The rows of arrays on the host or the device, one after another on the device; one alone is not copied."""
         tensors = [self.tensor(part) for part in parts]

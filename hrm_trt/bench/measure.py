@@ -13,6 +13,7 @@ import numpy as np
 
 from engines.solving import solve
 from hrm.metrics import evaluate
+from hrm_trt.bench.energy import gpu_joules
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,6 +46,8 @@ class Turn:
     unsound: int
     """Puzzles with NaN or infinity in their heads."""
     peak_bytes: int
+    joules: float | None = None
+    """Of the GPU, for all puzzles."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +59,7 @@ class SubjectJob:
     policy: Policy
     batch: int
     threads: int
+    on_gpu: bool = False
 
     def open(self) -> SubjectSession:
         """Open the engines.
@@ -83,6 +87,7 @@ class SubjectSession:
         job = self._job
         first_call = self._warm_up()
         clock = Clock(self._stepper, len(job.puzzles))
+        used = gpu_joules() if job.on_gpu else None
         began = time.perf_counter()
         answers = solve(
             clock,
@@ -94,6 +99,7 @@ class SubjectSession:
             progress=lambda done, _: tell(done),
         )
         seconds = time.perf_counter() - began
+        used_by_now = None if used is None else gpu_joules()
         measured = evaluate(answers.tokens, job.puzzles.labels, answers.depth, answers.q_halt)
         return Turn(
             seconds=seconds,
@@ -104,6 +110,7 @@ class SubjectSession:
             depths=dict(sorted(Counter(answers.depth.tolist()).items())),
             unsound=int((~answers.finite).sum()),
             peak_bytes=peak_bytes(),
+            joules=None if used is None or used_by_now is None else used_by_now - used,
         )
 
     def _warm_up(self) -> float:

@@ -126,7 +126,8 @@ class _Bench:
         try:
             if index not in self._processes:
                 plan = self._plan
-                job = SubjectJob(lane.subject.open, plan.trial.puzzles, lane.policy, lane.batch, plan.threads)
+                on_gpu = lane.subject.target != "cpu"
+                job = SubjectJob(lane.subject.open, plan.trial.puzzles, lane.policy, lane.batch, plan.threads, on_gpu)
                 self._processes[index] = self._start(job, f"{index}.txt")
                 lane.open_seconds = self._processes[index].opened()
             lane.turns.append(self._processes[index].turn(tell))

@@ -128,8 +128,15 @@ def _row(lane: Lane, plan: Plan, fastest: tuple[str, float] | None) -> Row:
         share_of_limit=None
         if fastest is None or lane.subject.target != "cpu"  # the product is the CPU's
         else share(plan.material.config, speed.median * labels.mean_depth(turns[0].depths), fastest[1]),
+        joules_per_puzzle=_joules(turns, puzzles),
         flags=tuple(_warnings(turns)),
     )
+
+
+def _joules(turns: Sequence[Turn], puzzles: int) -> float | None:
+    """The median of the turns, where the GPU told."""
+    told = [turn.joules / puzzles for turn in turns if turn.joules is not None]
+    return statistics.median(told) if told else None
 
 
 def _warnings(turns: Sequence[Turn]) -> Iterator[str]:

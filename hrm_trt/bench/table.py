@@ -70,8 +70,10 @@ def _numbers(row: Row, rows: Sequence[Row]) -> Iterator[str]:
 
 def _cost(rows: Sequence[Row]) -> Table:
     """What the rows take beside, and how far their repetitions lie apart."""
-    table = _empty("What it takes", ("batch", "policy"), _COST)
+    told = any(row.joules_per_puzzle is not None for row in rows)
+    table = _empty("What it takes", ("batch", "policy"), (*_COST, "J/puzzle") if told else _COST)
     for row in rows:
+        used = "–" if row.joules_per_puzzle is None else digits(row.joules_per_puzzle)
         table.add_row(
             escape(label(row)),
             str(row.batch),
@@ -81,6 +83,7 @@ def _cost(rows: Sequence[Row]) -> Table:
             f"{row.open_seconds:.1f} s",
             milliseconds(row.first_call_seconds),
             decimal(row.peak_bytes),
+            *((used,) if told else ()),
         )
     return table
 

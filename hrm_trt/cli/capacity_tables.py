@@ -63,7 +63,7 @@ def _table(found: Found) -> Table:
     table = Table(
         title=f"[bold]{title}[/], the cheapest first", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
     )
-    table.add_column("runs on", no_wrap=True)
+    table.add_column("runs on", overflow="fold")  # it gives way, and no number does
     columns = ("slots\ndepth ≤", "right", "replicas\nused", "mean\np50\np99", "memory", f"{currency}/h\n1,000\nright")
     for column in columns:
         table.add_column(column, justify="right", no_wrap=True)

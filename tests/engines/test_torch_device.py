@@ -59,6 +59,22 @@ class TestArrays:
         for parts in ([tensor], [tensor, values], [values, tensor, tensor]):
             np.testing.assert_array_equal(ours.host(ours.join(parts)), theirs.join([values] * len(parts)))
 
+    @given(st.sets(st.integers(0, 4), min_size=1))
+    def test_rows_are_written_in_place(self, rows):
+        where = np.array(sorted(rows))
+        new = np.full((len(where), 2), 7, np.float32)
+        ours, theirs = TorchArrays(), HostArrays()
+        values, tensor = np.zeros((5, 2), np.float32), torch.zeros(5, 2)
+        assert theirs.put(values, where, new) is values
+        assert ours.put(tensor, where, new) is tensor
+        np.testing.assert_array_equal(ours.host(tensor), values)
+        assert values.sum(axis=1).nonzero()[0].tolist() == where.tolist()
+
+    def test_what_cannot_be_written_to_is_copied(self):
+        values = np.broadcast_to(np.float32(1), (3, 2))
+        assert HostArrays().put(values, np.array([1]), np.zeros((1, 2))).tolist() == [[1, 1], [0, 0], [1, 1]]
+        assert (values == 1).all()
+
     def test_on_a_cpu_nothing_is_copied_that_need_not_be(self):
         arrays, values = TorchArrays(), np.zeros((3, 2), np.float32)
         tensor = arrays.tensor(values)

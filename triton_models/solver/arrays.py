@@ -40,6 +40,13 @@ class DeviceArrays:
             taken: Array = self._cupy.take(array, self._cupy.asarray(rows), axis=0)
             return taken
 
+    def put(self, array: Array, rows: Indices, values: Array) -> Array:
+        """``array`` on the device with ``values`` over these rows, in place where it lies there."""
+        with self._here():
+            target: Array = self._cupy.asarray(array)
+            target[self._cupy.asarray(rows)] = self._cupy.asarray(values)
+            return target
+
     def join(self, parts: Sequence[Array]) -> Array:
         """The rows of arrays on the host or the device, one after another on the device."""
         with self._here():
