@@ -104,16 +104,25 @@ def round_of(subject: Subject, seed: int, seconds: float) -> dict[str, Any]:
     measured = segments(subject)
     began = time.perf_counter()
     depths = solve(subject.stepper, subject.inputs, subject.identifiers, subject.policy, batch=SLOTS).depth
-    replica = calibrated(step_seconds(measured, SLOTS), depths, time.perf_counter() - began)
+    seconds = time.perf_counter() - began
+    replica = calibrated(step_seconds(measured, SLOTS), depths, seconds, lone_seconds(subject))
     loads = [load_of(subject, replica, depths.astype(np.int64), load, seconds, seed) for load in LOADS]
     return {
         "segment_seconds": measured,
         "drift": {rows: after / measured[rows] for rows, after in segments(subject).items()},
         "puzzle_seconds": replica.puzzle_seconds,
+        "admission_seconds": replica.admission_seconds,
         "puzzles_per_second": replica.throughput(float(depths.mean())),
         "mean_depth": float(depths.mean()),
         "loads": loads,
     }
+
+
+def lone_seconds(subject: Subject) -> float:
+    """Seconds a puzzle where there is one slot."""
+    began = time.perf_counter()
+    solve(subject.stepper, subject.inputs, subject.identifiers, subject.policy, batch=1)
+    return (time.perf_counter() - began) / len(subject.inputs)
 
 
 def segments(subject: Subject) -> dict[int, float]:

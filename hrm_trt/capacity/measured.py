@@ -94,25 +94,36 @@ def step_seconds(measured: Mapping[int, float], slots: int) -> tuple[float, ...]
 
 def replica_of(row: Row, rows: Iterable[Row]) -> Replica:
     """A replica with as many slots as ``row`` had; ``rows`` may say how long steps of fewer rows take."""
+    alike = [one for one in rows if (identity(one), one.policy) == (identity(row), row.policy)]
     measured: dict[int, float] = {}
-    for one in rows:
-        if (identity(one), one.policy) == (identity(row), row.policy):
-            measured[one.batch] = max(one.segment_seconds.median, measured.get(one.batch, 0.0))
+    for one in alike:
+        measured[one.batch] = max(one.segment_seconds.median, measured.get(one.batch, 0.0))
     steps = step_seconds(measured, row.batch)
     depths = draw(row.depths, sum(row.depths.values()))
-    return calibrated(steps, depths, len(depths) / row.puzzles_per_second.median)
+    lone = next((1 / one.puzzles_per_second.median for one in alike if one.batch == 1), None)
+    return calibrated(steps, depths, len(depths) / row.puzzles_per_second.median, lone)
 
 
-def calibrated(steps: tuple[float, ...], depths: Counts, seconds: float) -> Replica:
-    """A replica whose puzzles take, beside their steps, what a measured run leaves for that.
+def calibrated(steps: tuple[float, ...], depths: Counts, seconds: float, lone: float | None = None) -> Replica:
+    """A replica whose puzzles take, beside their steps, what measured runs leave for that.
+
+    Runs with one slot and with all of them tell what a puzzle adds to a step from what any number of them adds: alone
+    it pays for both, N in A steps pay for N and for A.
 
     Args:
         steps: seconds of a step with 1, 2, … rows.
-        depths: of the puzzles of that run, [N].
-        seconds: what it took; all puzzles had come before it began.
+        depths: of the puzzles of a run, [N].
+        seconds: what that took; all puzzles had come before it began.
+        lone: seconds a puzzle in a run with one slot; None where that was not measured.
     """
-    alone = simulate(Replica(steps), Traffic(np.zeros(len(depths)), depths)).seconds
-    return Replica(steps, max(0.0, (seconds - alone) / len(depths)))
+    alone = simulate(Replica(steps), Traffic(np.zeros(len(depths)), depths))
+    puzzles, admissions = len(depths), len(np.unique(alone.admitted))
+    left = max(0.0, seconds - alone.seconds)
+    if lone is None or puzzles == admissions:
+        return Replica(steps, left / puzzles)
+    both = max(0.0, lone - float(depths.mean()) * steps[0])
+    admission = min(left / admissions, max(0.0, (both * puzzles - left) / (puzzles - admissions)))
+    return Replica(steps, max(0.0, left - admission * admissions) / puzzles, admission)
 
 
 def limit_for(row: Row, exact: float | None) -> Limited | None:

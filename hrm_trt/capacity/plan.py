@@ -44,7 +44,7 @@ ASSUMPTIONS = (
     "replicas are independent, one on each machine; every puzzle goes to one of them at random, evenly",
     "a replica has as many slots as the row's batch; they are stepped together, and puzzles come and go between steps",
     "a step's time lies on a straight line between measured batches; below the smallest it is that of the smallest",
-    "what a puzzle takes beside its steps is what the measured throughput leaves for it",
+    "what puzzles take beside their steps is what the measured throughputs, of one slot and of all, leave for it",
     "no time on the network, and no failures; a server's own overhead is not in the benchmark either",
 )
 

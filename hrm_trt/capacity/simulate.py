@@ -29,6 +29,8 @@ class Replica:
     """Of a step with 1, 2, … rows; as many as there are slots."""
     puzzle_seconds: float = 0.0
     """What each puzzle adds to the step with which it begins: its embedding and its answer."""
+    admission_seconds: float = 0.0
+    """What a step adds with which puzzles begin, however many: the encoder's call, and places made for them."""
 
     def __post_init__(self) -> None:
         if not self.step_seconds or min(self.step_seconds) <= 0:
@@ -41,11 +43,13 @@ class Replica:
 
     def alone(self, depth: float) -> float:
         """Seconds from arrival to answer of a puzzle that meets nobody."""
-        return depth * self.step_seconds[0] + self.puzzle_seconds
+        return depth * self.step_seconds[0] + self.puzzle_seconds + self.admission_seconds
 
     def throughput(self, mean_depth: float) -> float:
         """Puzzles per second with all slots always taken."""
-        return self.slots / (mean_depth * self.step_seconds[-1] + self.slots * self.puzzle_seconds)
+        beginning = self.slots / mean_depth  # puzzles with each step, on average
+        step = self.step_seconds[-1] + min(1.0, beginning) * self.admission_seconds
+        return beginning / (step + beginning * self.puzzle_seconds)
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,6 +115,8 @@ def simulate(replica: Replica, traffic: Traffic) -> Simulated:
             front += 1
         step = replica.step_seconds[running - 1]
         seconds = step + (front - before) * replica.puzzle_seconds
+        if front > before:
+            seconds += replica.admission_seconds
         further = leaving[0][0] - len(rows)  # steps of the same rows, until one leaves or one can join
         if running < replica.slots and front < len(arrivals):
             further = min(further, max(0, math.ceil((arrivals[front] - now - seconds) / step)))

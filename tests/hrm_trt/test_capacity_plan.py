@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from capacity_rows import DEPTHS, MEAN, document, row
 from hypothesis import given, settings
@@ -7,9 +8,10 @@ from hypothesis import strategies as st
 
 from hrm.errors import UsageError
 from hrm_trt.bench.document import spread
-from hrm_trt.capacity.measured import depth_at, limit_for, limited, replica_of, step_seconds
+from hrm_trt.capacity.measured import calibrated, depth_at, limit_for, limited, replica_of, step_seconds
 from hrm_trt.capacity.plan import Promise, fewest, plan
 from hrm_trt.capacity.prices import EXAMPLE, Prices, check_priced, read_prices
+from hrm_trt.capacity.simulate import Replica, Traffic, draw, simulate
 
 ONE_DOLLAR = Prices(
     date="2026-01-02",
@@ -55,6 +57,16 @@ def test_what_the_throughput_leaves_is_the_puzzles_own_time():
     lone = row(1, 0.02, puzzles_per_second=spread((1 / (0.02 * MEAN + 0.003),)))
     assert replica_of(lone, [lone]).puzzle_seconds == pytest.approx(0.003)
     assert replica_of(row(), [row()]).puzzle_seconds == 0.0  # never less than nothing
+
+
+def test_runs_of_one_slot_and_of_many_tell_a_puzzles_own_time_from_an_admissions():
+    steps, depths = (0.01, 0.015, 0.02), draw({1: 2, 3: 1}, 600)
+    true = Replica(steps, puzzle_seconds=0.001, admission_seconds=0.004)
+    seconds = simulate(true, Traffic(np.zeros(len(depths)), depths)).seconds
+    found = calibrated(steps, depths, seconds, lone=true.alone(float(depths.mean())))
+    assert found.puzzle_seconds == pytest.approx(0.001, rel=0.01)
+    assert found.admission_seconds == pytest.approx(0.004, rel=0.01)
+    assert calibrated(steps, depths, seconds, lone=0.0).admission_seconds == 0.0  # a lone run that was too fast
 
 
 def test_a_depth_limit_costs_the_answers_of_deeper_puzzles():

@@ -21,6 +21,7 @@ replicas = st.builds(
     Replica,
     st.lists(st.integers(1, 9).map(float), min_size=1, max_size=5).map(lambda each: tuple(sorted(each))),
     st.integers(0, 3).map(float),
+    st.integers(0, 2).map(float),
 )
 
 
@@ -32,7 +33,7 @@ class Clocked(Scripted):
         self.replica, self.now = replica, 0.0
 
     def encode(self, inputs, puzzle_identifiers):
-        self.now += len(inputs) * self.replica.puzzle_seconds
+        self.now += len(inputs) * self.replica.puzzle_seconds + self.replica.admission_seconds
         return super().encode(inputs, puzzle_identifiers)
 
     def step(self, z_H, z_L, input_embeddings):
@@ -97,11 +98,11 @@ def test_nothing_is_lost_and_nobody_overtakes_in_the_line(replica, traffic):
 
 
 def test_a_puzzle_alone_takes_its_steps_and_its_own_time():
-    replica = Replica((2.0, 3.0), 0.5)
+    replica = Replica((2.0, 3.0), 0.5, 0.25)
     simulated = simulate(replica, Traffic(np.array([5.0]), np.array([3])))
-    assert simulated.latency.tolist() == [replica.alone(3)] == [6.5]
+    assert simulated.latency.tolist() == [replica.alone(3)] == [6.75]
     assert simulated.waiting.tolist() == [0.0]
-    assert (simulated.seconds, simulated.busy) == (6.5, 1.0)
+    assert (simulated.seconds, simulated.busy) == (6.75, 1.0)
 
 
 def test_who_comes_during_a_step_begins_with_the_next():
@@ -117,8 +118,9 @@ def test_one_slot_and_one_step_are_the_line_of_the_textbooks(load):
     assert waiting.mean() == pytest.approx(load / (2 * (1 - load)), rel=0.05)  # Pollaczek and Khinchine, M/D/1
 
 
-def test_full_slots_answer_what_the_throughput_says():
-    replica, depths = Replica(tuple(np.linspace(1, 2, 8)), 0.1), draw({1: 1, 3: 1}, 20_000)
+@pytest.mark.parametrize("admission", [0.0, 0.3])
+def test_full_slots_answer_what_the_throughput_says(admission):
+    replica, depths = Replica(tuple(np.linspace(1, 2, 8)), 0.1, admission), draw({1: 1, 3: 1}, 20_000)
     everything_at_once = simulate(replica, Traffic(np.zeros(len(depths)), depths))
     assert len(depths) / everything_at_once.seconds == pytest.approx(replica.throughput(2.0), rel=0.01)
 
