@@ -199,10 +199,11 @@ class Slots(Generic[T]):
         fresh = (*self._model.initial_carry(count), embeddings)
         gaps = [index for index, row in enumerate(self._rows) if row is None][:count]
         if self._state is None:
-            self._state = fresh
+            placed = [self._arrays.join([new]) for new in fresh]
         else:
-            z_H, z_L, embeddings = (self._place(*pair, gaps) for pair in zip(self._state, fresh, strict=True))
-            self._state = (z_H, z_L, embeddings)
+            placed = [self._place(old, new, gaps) for old, new in zip(self._state, fresh, strict=True)]
+        z_H, z_L, embeddings = placed
+        self._state = (z_H, z_L, embeddings)
         for gap, row in zip(gaps, rows, strict=False):
             self._rows[gap] = row
         self._rows += rows[len(gaps) :]
