@@ -92,7 +92,8 @@ def test_a_minute_of_everything_leaves_no_wrong_answer_no_taken_slot_and_no_more
     until(lambda: scrape(running, NAME)["hrm_slots_in_use"] == 0)
     told = scrape(running, NAME)
     assert told["hrm_requests_total error"] == told["hrm_requests_total not_finite"] == 0
-    assert told["hrm_requests_total cancelled"] == told["hrm_cancelled_total"] > 0
+    # How many depends on the machine: a fast one has answered before the solver asks whether the client is still there.
+    assert told["hrm_requests_total cancelled"] == told["hrm_cancelled_total"]
     assert told["hrm_requests_total ok"] >= sum(counts["right"] for counts in report.outcomes.values())
 
     assert len(scales.weights) > SECONDS / LOOK_SECONDS / 2

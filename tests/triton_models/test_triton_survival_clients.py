@@ -108,7 +108,7 @@ def test_a_deadline_that_is_far_away_changes_nothing(solver: Solver) -> None:
 def test_no_slot_is_empty_while_puzzles_wait(solver: Solver, changes: Changes) -> None:
     with solver.held([0], policy="fixed") as first:
         crowd = [solver.begin([puzzle], "fixed") for puzzle in range(1, QUEUE)]
-        time.sleep(0.2)  # they have come
+        time.sleep(0.5)  # they have come, and the first of them are embedded
     for puzzle, pending in enumerate([first, *crowd]):
         solver.check(pending.answer(), [puzzle], "fixed")
     settle(changes, answered=QUEUE)
