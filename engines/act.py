@@ -13,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from engines.slots import Arrays
+    from collections.abc import Sequence
 
 Array = npt.NDArray[Any]
+Indices = npt.NDArray[np.intp]
 PolicyName = Literal["fixed", "adaptive", "confidence"]
 
 
@@ -27,6 +28,22 @@ class StepOutput(NamedTuple):
     logits: Array
     q_halt: Array
     q_continue: Array
+
+
+class Arrays(Protocol):
+    """What is done to rows of the carry, wherever it lies."""
+
+    def take(self, array: Array, rows: Indices) -> Array:
+        """These rows of ``array``."""
+
+    def put(self, array: Array, rows: Indices, values: Array) -> Array:
+        """``array`` with ``values`` over these rows: itself where it can be written to."""
+
+    def join(self, parts: Sequence[Array]) -> Array:
+        """The rows of one or more arrays, one after another."""
+
+    def host(self, array: Array) -> Array:
+        """A numpy array of the same values."""
 
 
 class Stepper(Protocol):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from engines.bundle import BundleManifest
-    from engines.onnx_runtime import RuntimeOptions
+    from engines.onnx_session import RuntimeOptions
     from engines.protocol import Array, Engine
     from engines.torch_runtime import DeviceName
     from export.contract import Module

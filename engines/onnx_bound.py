@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from engines.onnx_runtime import RuntimeOptions
+    from engines.onnx_session import RuntimeOptions
     from engines.protocol import Array
     from engines.torch_runtime import DeviceName
     from export.contract import Module, TensorSpec

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pydantic import Field
-
-from engines.onnx_session import failure, faults, open_session, tensor_spec
-from hrm.documents import Document
+from engines.onnx_session import RuntimeOptions, failure, faults, open_session, tensor_spec
 from hrm.errors import MORE_SPACE, BundleError, EngineError, StorageError
 from hrm.files import atomic_path
 
@@ -19,17 +16,6 @@ if TYPE_CHECKING:
 
 _UNWRITTEN = "Protobuf serialization failed"
 """All that ONNX Runtime says of a disk that takes no more."""
-
-
-class RuntimeOptions(Document):
-    """What an engine may use of the machine."""
-
-    threads: int = Field(0, ge=0)
-    """Threads inside one operator; 0 lets the runtime take every core."""
-    memory_arena: bool = True
-    """Keep freed memory for the next call: faster, and the peak stays resident."""
-    deterministic: bool = False
-    """Take only kernels that give the same bits every time; ``engines.determinism`` says what else that takes."""
 
 
 def build(graph: Path, engine: Path) -> None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pydantic import Field
+
 from export.contract import TensorSpec
+from hrm.documents import Document
 from hrm.errors import EngineError, MissingError, missing_package
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from engines.onnx_runtime import RuntimeOptions
     from engines.torch_runtime import DeviceName
 
 _NUMPY_TYPES = {
@@ -36,6 +38,17 @@ _RECORDED = {"session.record_ep_graph_assignment_info": "1"}
 reshape's sizes on the CPU are a fallback too."""
 SHAPE_OPERATORS = frozenset({"Concat", "Gather", "Shape", "Slice", "Squeeze", "Unsqueeze"})
 """What ONNX Runtime leaves on the CPU beside a GPU on purpose, where it computes sizes; all have CUDA kernels too."""
+
+
+class RuntimeOptions(Document):
+    """What an engine may use of the machine."""
+
+    threads: int = Field(0, ge=0)
+    """Threads inside one operator; 0 lets the runtime take every core."""
+    memory_arena: bool = True
+    """Keep freed memory for the next call: faster, and the peak stays resident."""
+    deterministic: bool = False
+    """Take only kernels that give the same bits every time; ``engines.determinism`` says what else that takes."""
 
 
 def open_session(

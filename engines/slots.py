@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -23,26 +23,9 @@ from engines.act import certainty, finite
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
 
-    from engines.act import Array, Policy, StepOutput, Stepper
+    from engines.act import Array, Indices, Policy, StepOutput, Stepper
 
 T = TypeVar("T")
-Indices = npt.NDArray[np.intp]
-
-
-class Arrays(Protocol):
-    """What is done to rows of the carry, wherever it lies."""
-
-    def take(self, array: Array, rows: Indices) -> Array:
-        """These rows of ``array``."""
-
-    def put(self, array: Array, rows: Indices, values: Array) -> Array:
-        """``array`` with ``values`` over these rows: itself where it can be written to."""
-
-    def join(self, parts: Sequence[Array]) -> Array:
-        """The rows of one or more arrays, one after another."""
-
-    def host(self, array: Array) -> Array:
-        """A numpy array of the same values."""
 
 
 class HostArrays:

@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from engines.act import StepOutput, finite
-from engines.slots import Answer, Indices, Row, Slots
+from engines.act import Indices, StepOutput, finite
+from engines.slots import Answer, Row, Slots
 
 if TYPE_CHECKING:
-    from engines.act import Policy, Stepper
-    from engines.slots import Arrays
+    from engines.act import Arrays, Policy, Stepper
 
 Observer = Callable[[Indices, Indices, StepOutput], None]
 """Called after each engine call with its rows' segments (from 0) [B], their puzzles' indices [B] and the output.

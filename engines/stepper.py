@@ -15,7 +15,7 @@ from engines.slots import HostArrays
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from engines.slots import Arrays
+    from engines.act import Arrays
 
 
 class Named(Protocol):

@@ -10,12 +10,11 @@ from torch import Tensor
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from engines.act import Array
-    from engines.slots import Indices
+    from engines.act import Array, Indices
 
 
 class TorchArrays:
-    """Tensors on one device; satisfies ``engines.slots.Arrays``. On a CPU, tensors and numpy arrays share memory.
+    """Tensors on one device; satisfies ``engines.act.Arrays``. On a CPU, tensors and numpy arrays share memory.
 
     Args:
         device: where rows that stay lie, like ``cpu`` or ``cuda:0``.

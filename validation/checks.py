@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from engines.act import Array, StepOutput, Stepper
-    from engines.slots import Indices
+    from engines.act import Array, Indices, StepOutput, Stepper
     from engines.solving import Answers
     from hrm.data.dataset import PuzzleSet
 

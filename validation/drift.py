@@ -8,8 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from engines.act import Array, StepOutput
-    from engines.slots import Indices
+    from engines.act import Array, Indices, StepOutput
 
 Probabilities = npt.NDArray[np.float16]
 

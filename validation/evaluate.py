@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from engines.act import Policy, StepOutput, Stepper
-    from engines.slots import Indices
+    from engines.act import Indices, Policy, StepOutput, Stepper
     from engines.solving import Observer, Progress
     from hrm.data.dataset import PuzzleSet
 

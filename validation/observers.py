@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from engines.act import StepOutput
-    from engines.slots import Indices
+    from engines.act import Indices, StepOutput
 
 
 class SolvedRecorder:

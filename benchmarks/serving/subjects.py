@@ -15,7 +15,7 @@ from benchmarks.serving.shared import load, write_bundle
 from engines.act import Policy
 from engines.bundle import Profile, Range, read_manifest
 from engines.loading import load_engines
-from engines.onnx_runtime import RuntimeOptions
+from engines.onnx_session import RuntimeOptions
 from engines.solving import solve
 from hrm.config import PAPER
 from hrm.data.dataset import read_split

@@ -18,8 +18,7 @@ from hrm_trt.bench.energy import gpu_joules
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from engines.act import Array, Policy, StepOutput, Stepper
-    from engines.slots import Indices
+    from engines.act import Array, Indices, Policy, StepOutput, Stepper
     from hrm.data.dataset import PuzzleSet
     from hrm_trt.bench.subjects import Opener
 

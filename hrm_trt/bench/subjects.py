@@ -93,7 +93,7 @@ class BundleOpener:
 
     def __call__(self, threads: int) -> Stepper:
         """Load the engines."""
-        from engines.onnx_runtime import RuntimeOptions
+        from engines.onnx_session import RuntimeOptions
 
         return self.model.open(RuntimeOptions(threads=threads), self.resident)
 

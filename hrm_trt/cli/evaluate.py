@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from engines.act import Policy, PolicyName
-from engines.onnx_runtime import RuntimeOptions
+from engines.onnx_session import RuntimeOptions
 from engines.solving import solve
 from hrm.data.dataset import check_fits, read_split
 from hrm.data.puzzles import read_inputs

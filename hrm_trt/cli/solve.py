@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from rich.console import RenderableType
 
-    from engines.act import StepOutput
-    from engines.slots import Indices
+    from engines.act import Indices, StepOutput
     from engines.solving import Answers
     from hrm.data.tasks import Task
     from hrm_trt.pipeline.models import Model

@@ -25,7 +25,7 @@ from validation.sensitivity import Outcome
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from engines.onnx_runtime import RuntimeOptions
+    from engines.onnx_session import RuntimeOptions
     from engines.solving import Observer
     from export.contract import Module
     from export.quantise.sites import Assignment

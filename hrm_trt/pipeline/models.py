@@ -15,7 +15,7 @@ from hrm_trt.pipeline import demo
 
 if TYPE_CHECKING:
     from engines.act import PolicyName
-    from engines.onnx_runtime import RuntimeOptions
+    from engines.onnx_session import RuntimeOptions
     from engines.stepper import EngineStepper
     from engines.torch_runtime import DeviceName
     from hrm_trt.pipeline.workdir import Workdir

@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 
 from engines.act import PolicyName
 from engines.bundle import Range, Topology
-from engines.onnx_runtime import RuntimeOptions
+from engines.onnx_session import RuntimeOptions
 from engines.targets import TARGETS, PrecisionName, RuntimeName, TargetName, refusal
 from engines.tensorrt.options import BuilderOptions
 from export.quantise.calibration import Method

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from engines.act import PolicyName, Stepper
-    from engines.onnx_runtime import RuntimeOptions
+    from engines.onnx_session import RuntimeOptions
     from engines.solving import Observer
     from hrm.data.dataset import PuzzleSet
     from hrm_trt.pipeline.recipe import GateSettings

@@ -16,7 +16,8 @@ from engines.act import Policy
 from engines.bundle import read_manifest
 from engines.loading import load_engines, load_resident
 from engines.onnx_bound import BoundOnnxEngine, axis_sizes
-from engines.onnx_runtime import OnnxRuntimeEngine, RuntimeOptions
+from engines.onnx_runtime import OnnxRuntimeEngine
+from engines.onnx_session import RuntimeOptions
 from engines.runtimes import without_onnx_cuda
 from engines.solving import solve
 from engines.torch_arrays import TorchArrays

@@ -8,8 +8,7 @@ import onnxruntime
 import pytest
 
 from engines import onnx_session
-from engines.onnx_runtime import RuntimeOptions
-from engines.onnx_session import SHAPE_OPERATORS, open_session
+from engines.onnx_session import SHAPE_OPERATORS, RuntimeOptions, open_session
 from hrm.errors import EngineError, MissingError
 
 OPTIONS = RuntimeOptions(threads=1)

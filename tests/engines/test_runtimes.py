@@ -9,7 +9,8 @@ import pytest
 from engines.act import Policy
 from engines.bundle import read_manifest
 from engines.loading import load_engines
-from engines.onnx_runtime import OnnxRuntimeEngine, RuntimeOptions, build
+from engines.onnx_runtime import OnnxRuntimeEngine, build
+from engines.onnx_session import RuntimeOptions
 from engines.solving import solve
 from engines.torch_runtime import TorchEngine, torch_stepper
 from hrm.checkpoint import locate

@@ -8,7 +8,7 @@ import torch
 
 from engines.act import Policy
 from engines.loading import load_engines, load_resident
-from engines.onnx_runtime import RuntimeOptions
+from engines.onnx_session import RuntimeOptions
 from engines.runtimes import without_onnx_cuda
 from engines.solving import solve
 from hrm.data.dataset import read_split

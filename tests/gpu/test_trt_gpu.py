@@ -5,7 +5,8 @@ import pytest
 import trt_graphs
 from trt_graphs import CONFIG, PROFILE
 
-from engines.onnx_runtime import OnnxRuntimeEngine, RuntimeOptions
+from engines.onnx_runtime import OnnxRuntimeEngine
+from engines.onnx_session import RuntimeOptions
 from engines.targets import formats
 from engines.tensorrt.build import build_plan
 from engines.tensorrt.options import BuilderOptions

@@ -23,7 +23,7 @@ from tritonclient.utils import np_to_triton_dtype
 from engines.act import Policy
 from engines.bundle import MODULES, read_manifest
 from engines.loading import load_engines
-from engines.onnx_runtime import RuntimeOptions
+from engines.onnx_session import RuntimeOptions
 from engines.solving import solve
 from triton_models.config import CONFIG, parse_config
 from triton_models.publish import publish

@@ -20,7 +20,7 @@ from tiny_bundles import TINY, tiny_bundle
 from engines.act import Policy
 from engines.bundle import MODULES, read_manifest
 from engines.loading import load_engines
-from engines.onnx_runtime import RuntimeOptions
+from engines.onnx_session import RuntimeOptions
 from engines.solving import solve
 from hrm_trt.cli import edge
 from triton_models.publish import publish

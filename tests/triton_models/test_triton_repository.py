@@ -9,7 +9,7 @@ from tiny_bundles import tiny_bundle
 from engines.act import Policy
 from engines.bundle import Topology, read_manifest, verify_files
 from engines.loading import load_engines
-from engines.onnx_runtime import RuntimeOptions
+from engines.onnx_session import RuntimeOptions
 from engines.solving import solve
 from hrm.errors import RepositoryError
 from triton_models.publish import publish

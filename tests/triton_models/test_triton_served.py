@@ -21,7 +21,8 @@ from tiny_bundles import tiny_bundle
 from tiny_graphs import HIDDEN
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
-from engines.onnx_runtime import OnnxRuntimeEngine, RuntimeOptions
+from engines.onnx_runtime import OnnxRuntimeEngine
+from engines.onnx_session import RuntimeOptions
 from hrm.data.dataset import read_split
 from hrm_trt.cli import edge
 from triton_models.preflight import check_model

@@ -18,7 +18,7 @@ from soak import SHARES, growth, make_mix, resident, soak
 from engines.act import Policy
 from engines.bundle import MODULES
 from engines.loading import load_engines
-from engines.onnx_runtime import RuntimeOptions
+from engines.onnx_session import RuntimeOptions
 from engines.solving import solve
 from hrm.data.dataset import read_split
 from triton_models.publish import publish

@@ -19,7 +19,7 @@ from tritonclient.grpc import service_pb2 as pb
 from engines.act import Policy
 from engines.bundle import read_manifest
 from engines.loading import load_engines
-from engines.onnx_runtime import RuntimeOptions
+from engines.onnx_session import RuntimeOptions
 from engines.solving import solve
 from triton_models.server.waiting import wait_until
 

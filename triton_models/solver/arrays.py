@@ -9,8 +9,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from engines.act import Array
-    from engines.slots import Indices
+    from engines.act import Array, Indices
 
 
 class DeviceArrays:
