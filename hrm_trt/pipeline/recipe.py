@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, Self, get_args
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from engines.act import PolicyName
 from engines.bundle import Range, Topology
@@ -128,6 +128,12 @@ class Recipe(Document):
     execution: RuntimeOptions = RuntimeOptions()
     gate: GateSettings = GateSettings()
     publish: PublishSettings | None = None
+
+    @model_validator(mode="after")
+    def _int8_has_its_own_steps(self) -> Self:
+        if self.calibration.method == "mse" and "int8" in self.precisions:
+            raise ValueError("calibration.method mse looks for FP8's steps; for int8 leave it out, or take percentile")
+        return self
 
     @property
     def batch(self) -> int:

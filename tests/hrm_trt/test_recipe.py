@@ -79,6 +79,13 @@ def test_values_out_of_range_are_refused(settings):
     assert problem(**settings).why
 
 
+def test_a_method_that_looks_for_other_steps_is_refused():
+    found = problem(precisions=["int8"], calibration={"method": "mse"})
+    assert found.what == "the recipe contradicts itself"
+    assert "take percentile" in found.why
+    assert make_recipe({"checkpoint": "c", "precisions": ["fp8"], "calibration": {"method": "mse"}})
+
+
 def test_paths_are_relative_to_the_recipe(tmp_path):
     (tmp_path / "r.yaml").write_text("checkpoint: run\ndataset: data\npublish: {repository: models}\n")
     settings = read_recipe(tmp_path / "r.yaml")
