@@ -30,6 +30,7 @@ from hrm_trt.pipeline.run import run
 from hrm_trt.pipeline.workdir import Workdir
 
 if TYPE_CHECKING:
+    from hrm.config import HRMConfig
     from hrm_trt.pipeline.recipe import Stage
 
 RESULTS = Path(__file__).parent / "results" / "pipeline.json"
@@ -108,13 +109,13 @@ def build(settings: dict[str, Any], until: Stage) -> dict[str, Any]:
     return measured
 
 
-def random_checkpoint(path: Path) -> None:
-    """A 27M-parameter HRM with random weights: only speed and size can be learnt from it."""
+def random_checkpoint(path: Path, config: HRMConfig = PAPER) -> None:
+    """An HRM with random weights, 27M if not told otherwise: only speed and size can be learnt from it."""
     from hrm.checkpoint.native import save
     from hrm.network import random_network
 
-    network = random_network(PAPER, seed=0)
-    save(PAPER, network.state_dict(), path)
+    network = random_network(config, seed=0)
+    save(config, network.state_dict(), path)
 
 
 def main() -> None:

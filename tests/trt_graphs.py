@@ -88,11 +88,15 @@ def quantised(precision):
     """The same in ``fp8`` or ``nvfp4``."""
     model = executor()
     amax = {site: SiteAmax(input=8.0, weight=0.5) for site in SITES}
-    calibration = Calibration(
+    quantise_graph(model, uniform(CONFIG, ["executor"], precision), calibration(amax))
+    return model
+
+
+def calibration(amax):
+    """One that found these magnitudes, by site."""
+    return Calibration(
         method="max", sites=amax, segments={}, checkpoint="", dataset="", split="train", puzzles=1, seed=0, versions={}
     )
-    quantise_graph(model, uniform(CONFIG, ["executor"], precision), calibration)
-    return model
 
 
 def node_named(model, name):

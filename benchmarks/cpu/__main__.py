@@ -24,6 +24,7 @@ from typing import Any
 
 from benchmarks.cpu.profile import profile
 from benchmarks.cpu.tables import tables
+from benchmarks.pipeline import random_checkpoint
 from hrm.config import PAPER
 from hrm_trt.bench.document import read_bench
 from hrm_trt.bench.picture import throughput_figure
@@ -110,7 +111,7 @@ def subjects(home: Path, puzzles: int) -> tuple[Subject, ...]:
     """What is measured; makes the random model and its puzzles."""
     checkpoint, dataset = home / "random27m.safetensors", home / "sudoku-9x9"
     if not checkpoint.is_file():
-        random_checkpoint(checkpoint)
+        random_checkpoint(checkpoint, replace(PAPER, halt_max_steps=SEGMENTS))
     if not dataset.is_dir():
         sizes = ("--train", 10, "--calibration", 256, "--search", 10, "--test", 300)
         hrm_trt(home, "data", "sudoku", dataset, *sizes)
@@ -121,15 +122,6 @@ def subjects(home: Path, puzzles: int) -> tuple[Subject, ...]:
         Subject("sample", SAMPLE, SAMPLE / "dataset", "validate", trained),
         Subject("random-27m", checkpoint, dataset, "build", random),
     )
-
-
-def random_checkpoint(path: Path) -> None:
-    """The paper's architecture with random weights, which stops after ``SEGMENTS``."""
-    from hrm.checkpoint.native import save
-    from hrm.network import random_network
-
-    config = replace(PAPER, halt_max_steps=SEGMENTS)
-    save(config, random_network(config, seed=0).state_dict(), path)
 
 
 def bench(home: Path, subject: Subject, repetitions: int) -> Any:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from hrm_trt.bench.labels import mean_depth
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -33,7 +35,7 @@ def _speed(document: dict[str, Any]) -> Iterator[str]:
         for name in TRAINED:
             row, first = (_row(document, name, *which) for which in ((runtime, precision, policy), BASELINE))
             speed = row["puzzles_per_second"]["median"]
-            depth = sum(int(k) * n for k, n in row["depths"].items()) / row["puzzles"]
+            depth = mean_depth({int(segments): puzzles for segments, puzzles in row["depths"].items()})
             ratio = speed / first["puzzles_per_second"]["median"]
             cells.append(f"{speed:,.0f} | {ratio:.1f} | {row['exact']:.1%} | {depth:.2f}")
         yield f"| {title} | {' | '.join(cells)} |"

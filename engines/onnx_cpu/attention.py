@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from onnx import helper, numpy_helper
 
-from engines.onnx_cpu.links import Links, replace
+from engines.onnx_cpu.links import DOMAIN, Links, replace
 
 if TYPE_CHECKING:
     from onnx import GraphProto, NodeProto
 
-DOMAIN = "com.microsoft"
 _POSITION = "rotary.position"
 _TABLES = ("rotary.cos", "rotary.sin")
 _HALF = ".half"

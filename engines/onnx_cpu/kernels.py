@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from onnx import helper
 
-from engines.onnx_cpu.attention import DOMAIN, fuse_attention
+from engines.onnx_cpu.attention import fuse_attention
+from engines.onnx_cpu.links import DOMAIN
 from engines.onnx_cpu.norms import fuse_norms
 from engines.onnx_cpu.projections import split_projections
 from export.contract import PUZZLE_TABLE_LIMIT

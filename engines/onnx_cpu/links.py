@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from onnx import GraphProto, NodeProto
 
+DOMAIN = "com.microsoft"
+"""Of ONNX Runtime's own operators."""
+
 
 class Links:
     """Of a graph as it is now."""

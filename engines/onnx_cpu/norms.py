@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from onnx import helper, numpy_helper
 
-from engines.onnx_cpu.attention import DOMAIN
-from engines.onnx_cpu.links import Links, replace
+from engines.onnx_cpu.links import DOMAIN, Links, replace
 
 if TYPE_CHECKING:
     from onnx import GraphProto, NodeProto

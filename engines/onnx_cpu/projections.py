@@ -21,8 +21,8 @@ def split_projections(graph: GraphProto) -> int:
 
     Weights may be stored as they are or behind a ``DequantizeLinear``; nodes that are not needed any more stay.
     """
-    parts = _Parts(graph)
     links = Links(graph)
+    parts = _Parts(graph, links)
     found = [node for node in graph.node if node.op_type == "Split" and _is_of_linear(links, node)]
     return replace(
         graph, {node.output[0]: _products(links.maker(node.input[0], "MatMul"), node, links, parts) for node in found}
@@ -53,9 +53,9 @@ def _products(product: NodeProto, split: NodeProto, links: Links, parts: _Parts)
 class _Parts:
     """Stored tensors cut along their last axis, each once."""
 
-    def __init__(self, graph: GraphProto) -> None:
+    def __init__(self, graph: GraphProto, links: Links) -> None:
         self._graph = graph
-        self._links = Links(graph)
+        self._links = links
         self._names: dict[str, list[str]] = {}
 
     def of(self, name: str, count: int) -> list[str]:

@@ -110,7 +110,7 @@ def _onnxruntime_step(label: str, graph: str) -> Step:
         "build",
         label,
         inputs={"graph": graph, "runtime": "onnxruntime"},
-        code=("engines.onnx_runtime", "engines.onnx_session", "engines.onnx_cpu", _HERE),
+        code=("engines.onnx_runtime", "engines.onnx_session", "engines.onnx_cpu", "export.passes", _HERE),
         libraries=("onnx", "onnxruntime"),
     )
 

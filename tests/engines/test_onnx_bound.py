@@ -10,6 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
+from whole_runs import answers, assert_same_bits
 
 from engines import loading, onnx_bound, onnx_session
 from engines.act import Policy
@@ -19,7 +20,6 @@ from engines.onnx_bound import BoundOnnxEngine, axis_sizes
 from engines.onnx_runtime import OnnxRuntimeEngine
 from engines.onnx_session import RuntimeOptions
 from engines.runtimes import without_onnx_cuda
-from engines.solving import solve
 from engines.torch_arrays import TorchArrays
 from export.contract import TensorSpec
 from hrm.data.dataset import read_split
@@ -68,16 +68,6 @@ def bound(monkeypatch):
     return seen
 
 
-def answers(stepper, puzzles, policy, batch=7):
-    """What solving gives, and all that the heads said on the way."""
-    said = []
-
-    def keep(segments, rows, output):
-        said.append([rows, output.logits.copy(), output.q_halt.copy(), output.q_continue.copy()])
-
-    return solve(stepper, puzzles.inputs, puzzles.puzzle_identifiers, policy, batch=batch, observe=keep), said
-
-
 def state(batch=2, tokens=TOKENS, hidden=HIDDEN):
     values = torch.randn((batch, tokens, hidden), generator=torch.Generator().manual_seed(batch))
     return {"z_H": values, "z_L": values + 1}
@@ -91,14 +81,9 @@ def same(found, wanted):
 
 @pytest.mark.parametrize("policy", ["fixed", "adaptive", "confidence"])
 def test_the_answers_are_those_of_numpys_path_to_the_bit(bundle, puzzles, policy):
-    wanted, said = answers(load_engines(*bundle, OPTIONS), puzzles, Policy(policy, 8))
-    found, repeated = answers(load_resident(*bundle, OPTIONS, "cpu"), puzzles, Policy(policy, 8))
-    np.testing.assert_array_equal(found.tokens, wanted.tokens)
-    np.testing.assert_array_equal(found.depth, wanted.depth)
-    assert len(said) == len(repeated)
-    for one, other in zip(said, repeated, strict=True):
-        for left, right in zip(one, other, strict=True):
-            np.testing.assert_array_equal(left, right)
+    wanted = answers(load_engines(*bundle, OPTIONS), puzzles, Policy(policy, 8))
+    found = answers(load_resident(*bundle, OPTIONS, "cpu"), puzzles, Policy(policy, 8))
+    assert_same_bits(found, wanted)
 
 
 def test_the_carry_is_the_bound_memory_itself(demo_bundle, puzzles, bound):

@@ -7,39 +7,27 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from trt_graphs import CONFIG, DIGEST, calibration
 
 from engines.onnx_cpu.kernels import use_kernels
 from export.graphs import export_graphs
 from export.metadata import metadata_of
 from export.models import check_model, segment_model
-from export.quantise.calibration import Calibration, SiteAmax
+from export.quantise.calibration import SiteAmax
 from export.quantise.place import quantise_graph
 from export.quantise.sites import sites, uniform
-from hrm.config import HRMConfig
 from hrm.errors import ExportError
 from hrm.network import random_network
 
-CONFIG = HRMConfig(
-    vocab_size=7,
-    seq_len=10,
-    num_puzzle_identifiers=5,
-    hidden_size=32,
-    num_heads=2,
-    H_layers=1,
-    L_layers=2,
-    H_cycles=2,
-    L_cycles=1,
-    halt_max_steps=2,
-    puzzle_emb_ndim=32,
-)
+NETWORK = replace(CONFIG, L_layers=2, H_cycles=2)
 LAYERS = 2 * (2 + 1)
 """Of the segment."""
 
 
 @pytest.fixture(scope="module", params=["rope", "learned"])
 def graphs(request):
-    network = random_network(replace(CONFIG, pos_encodings=request.param), 0)
-    return network, export_graphs(network, "fp32", source_digest="0" * 64)
+    network = random_network(replace(NETWORK, pos_encodings=request.param), 0)
+    return network, export_graphs(network, "fp32", source_digest=DIGEST)
 
 
 @pytest.fixture
@@ -54,11 +42,6 @@ def int8_segment(graphs):
     model = segment_model(parts["executor"], parts["planner"], network.config, "fp32")
     model.metadata_props.extend(plain["segment"].metadata_props)
     return model
-
-
-def calibration(amax):
-    about = {"checkpoint": "", "dataset": "", "split": "train", "puzzles": 1, "seed": 0, "versions": {}}
-    return Calibration(method="max", sites=amax, segments={}, **about)
 
 
 def copy_of(model):

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 from trt_graphs import CONFIG
+from whole_runs import answers, assert_same_bits
 
 from engines.act import Policy
 from engines.slots import HostArrays
-from engines.solving import solve
 from engines.torch_arrays import TorchArrays
 from engines.torch_runtime import TensorEngine, TorchEngine, on_device, tensor_stepper, torch_stepper
 from hrm.checkpoint import locate
@@ -33,17 +33,6 @@ def puzzles():
 @pytest.fixture(scope="module")
 def checkpoint():
     return load(locate(SAMPLE))
-
-
-def answers(stepper, puzzles, policy, batch=7):
-    """What solving gives, and all that the heads said on the way."""
-    said = []
-
-    def keep(segments, rows, output):
-        said.append([segments, rows, output.logits.copy(), output.q_halt.copy(), output.q_continue.copy()])
-
-    found = solve(stepper, puzzles.inputs, puzzles.puzzle_identifiers, policy, batch=batch, observe=keep)
-    return found, said
 
 
 class TestArrays:
@@ -92,14 +81,9 @@ class TestArrays:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_a_carry_in_tensors_gives_the_very_same_bits(checkpoint, puzzles, policy, dtype):
     model = network(checkpoint, dtype)
-    wanted, said = answers(torch_stepper(model), puzzles, Policy(policy, 4))
-    found, repeated = answers(tensor_stepper(model), puzzles, Policy(policy, 4))
-    np.testing.assert_array_equal(found.tokens, wanted.tokens)
-    np.testing.assert_array_equal(found.depth, wanted.depth)
-    assert len(said) == len(repeated)
-    for one, other in zip(said, repeated, strict=True):
-        for left, right in zip(one, other, strict=True):
-            np.testing.assert_array_equal(left, right)
+    wanted = answers(torch_stepper(model), puzzles, Policy(policy, 4))
+    found = answers(tensor_stepper(model), puzzles, Policy(policy, 4))
+    assert_same_bits(found, wanted)
 
 
 def test_the_carry_never_comes_to_the_host(checkpoint, puzzles, monkeypatch):
