@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
+from torch import contiguous_format
+
 from engines.stepper import EngineStepper
 from engines.torch_arrays import TorchArrays
 
@@ -42,6 +44,8 @@ class ResidentStepper(EngineStepper):
 
     def initial_carry(self, batch: int) -> tuple[Array, Array]:
         """``z_H`` and ``z_L`` [B, T, D] before the first segment."""
-        # Contiguous, as all that follow are: to a compiler other strides would be another shape.
-        z_H, z_L = (state.expand(batch, *self._shape).contiguous() for state in self._initial)
+        # Contiguous, as all that follow are: to a compiler other strides would be another shape. And a copy of its own
+        # whatever the shape, since rows of the carry are written to.
+        states = (state.expand(batch, *self._shape) for state in self._initial)
+        z_H, z_L = (state.clone(memory_format=contiguous_format) for state in states)
         return cast("Array", z_H), cast("Array", z_L)

@@ -1,5 +1,6 @@
 """PyTorch with its carry in tensors: the arithmetic of ``TorchArrays``, and the same answers as with numpy arrays."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +85,14 @@ def test_a_carry_in_tensors_gives_the_very_same_bits(checkpoint, puzzles, policy
     wanted = answers(torch_stepper(model), puzzles, Policy(policy, 4))
     found = answers(tensor_stepper(model), puzzles, Policy(policy, 4))
     assert_same_bits(found, wanted)
+
+
+def test_a_carry_is_never_the_networks_own_memory():
+    one_token = replace(CONFIG, seq_len=1, puzzle_emb_ndim=0)
+    model = random_network(one_token, 0)
+    z_H, z_L = tensor_stepper(model).initial_carry(1)
+    assert z_H.data_ptr() != model.H_init.data_ptr()
+    assert z_L.data_ptr() != model.L_init.data_ptr()
 
 
 def test_the_carry_never_comes_to_the_host(checkpoint, puzzles, monkeypatch):
